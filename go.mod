@@ -1,0 +1,3 @@
+module github.com/streamlatch/streamlatch
+
+go 1.26.0
