@@ -57,3 +57,98 @@ const (
 	Retrying                 // again after Delay
 	Dead                     // into the dead letters
 )
+
+// SubscriptionStore keeps the definitions of subscriptions. Once a call that changes one has returned, every event accepted after
+// that is routed accordingly, by every replica. ref is an id ("sub_…") or a name. Safe for concurrent use.
+type SubscriptionStore interface {
+	// CreateSubscription stores a new one and returns it with ID, Version and times set. Conflict: the name is taken.
+	CreateSubscription(ctx context.Context, s Subscription) (Subscription, error)
+	// Subscription returns one. NotFound.
+	Subscription(ctx context.Context, ref string) (Subscription, error)
+	// ReplaceSubscription stores s in the place of the one with s.ID; s.Version must be the version that it was made from, or else
+	// Precondition. It returns what is stored, with the new Version. NotFound, Conflict (a new name that is taken).
+	ReplaceSubscription(ctx context.Context, s Subscription) (Subscription, error)
+	// DeleteSubscription removes one if its version is still that, and returns how many deliveries are dropped with it. version 0 is any.
+	DeleteSubscription(ctx context.Context, id string, version uint64) (dropped int64, err error)
+	// Subscriptions returns up to limit of them in the order of their ids, after the given id ("" is the start).
+	Subscriptions(ctx context.Context, after string, limit int) ([]Subscription, error)
+	// SubscriptionStatus returns the state of the queues. NotFound.
+	SubscriptionStatus(ctx context.Context, id string) (SubscriptionStatus, error)
+}
+
+// SubscriptionStatus is the state of a subscription's queues, over all partitions.
+type SubscriptionStatus struct {
+	Backlog       int64     // deliveries waiting or under way
+	InFlight      int64     // of those, under way
+	Retrying      int64     // of those, waiting for another attempt
+	Dead          int64     // dead letters made since the subscription was created
+	Delivered     int64     // deliveries made since then
+	OldestPending time.Time // accept time of the oldest event that waits; zero: none
+	LastSuccess   time.Time
+	LastFailure   time.Time
+	LastError     string   // of the last failure
+	NotQueued     int64    // events that matched while the subscription was disabled
+	HandledBy     []string // handler sinks: the replicas that have the handler; empty: nobody handles it
+}
+
+// Status is the state of a deployment.
+type Status struct {
+	Format     int // version of the stored format
+	Replicas   []ReplicaStatus
+	Partitions []PartitionStatus
+	Memory     MemoryStatus
+	Dead       int64 // dead letters kept
+}
+
+// ReplicaStatus is one live replica.
+type ReplicaStatus struct {
+	ID       string
+	Version  string
+	Started  time.Time
+	Seen     time.Time
+	Handlers []string // names of the Go handlers it has
+}
+
+// PartitionStatus is one partition's routing.
+type PartitionStatus struct {
+	Partition int
+	Owner     string // id of the replica that routes it; empty: none at this moment
+	Cursor    Position
+	End       Position
+	Lag       int64 // events accepted and not yet routed
+	LagAge    time.Duration
+	Events    int64 // in the log
+	Oldest    Position
+	Backlog   int64  // subscriptions with deliveries waiting
+	Alarm     string // what stops this partition, empty when all is well
+}
+
+// MemoryStatus is Redis' memory, of the fullest node.
+type MemoryStatus struct {
+	Used    int64
+	Max     int64 // 0: no limit is set
+	PerHour int64 // growth, over what this replica has seen
+	Full    bool  // publishing is refused
+}
+
+// DeadLetter is a delivery that was given up, or an entry of the log that can't be routed.
+type DeadLetter struct {
+	ID           string // the delivery's id
+	Subscription string // id; empty for an entry of the log that can't be routed
+	Position     Position
+	At           time.Time
+	Reason       string
+	Event        Event
+	Raw          string // where the entry can't be decoded
+	Attempts     []Attempt
+}
+
+// Attempt is one try at a delivery.
+type Attempt struct {
+	At         time.Time `json:"at"`
+	Duration   Duration  `json:"duration"`
+	Outcome    Outcome   `json:"outcome"`
+	StatusCode int       `json:"status_code,omitempty"`
+	Error      string    `json:"error,omitempty"`
+	Response   string    `json:"response,omitempty"` // the first 4 KiB of a failure's response
+}
