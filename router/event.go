@@ -2,6 +2,7 @@ package router
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -52,10 +53,10 @@ type EventFields struct {
 	ID              string // required
 	Source          string // required, a URI reference
 	Type            string // required
-	Subject         string
+	Subject         string // "" here and below: the event has none
 	Time            string // RFC 3339 as it was sent
-	DataContentType string
-	DataSchema      string
+	DataContentType string // a media type; "" with JSONData means application/json
+	DataSchema      string // an absolute URI
 	Extensions      []Extension
 	Data            string
 	DataKind        DataKind
@@ -65,6 +66,105 @@ type EventFields struct {
 // number of goroutines and handed to handlers as it is. The zero Event is not valid.
 type Event struct {
 	f EventFields
+}
+
+// NewEvent builds an event, or says with an *Error what is wrong: Malformed for what CloudEvents 1.0 forbids, each Problem's Location being the name
+// of the attribute or "data"; TooLarge for attributes above MaxAttributeBytes or MaxExtensions. Extensions may come in any order. The event keeps
+// nothing of f that can still change.
+func NewEvent(f EventFields) (Event, error) {
+	e, err := NewParsedEvent(f)
+	if err == nil && f.DataKind == JSONData && !isJSON(f.Data) {
+		return Event{}, malformed(eventFaults{{Location: "data", Message: "must be one JSON value, in UTF-8 and without duplicate names"}})
+	}
+	return e, err
+}
+
+// NewParsedEvent is NewEvent for callers that have parsed the data: it trusts them that JSONData is one valid JSON value without duplicate names, and
+// checks all else.
+func NewParsedEvent(f EventFields) (Event, error) {
+	if err := checkSize(f); err != nil {
+		return Event{}, err
+	}
+	var found eventFaults
+	found.attributes(f)
+	found.add("datacontenttype", contentTypeFault(f.DataContentType, f.DataKind))
+	found.add("data", dataFault(f.Data, f.DataKind))
+	if f.Extensions = sortedExtensions(f.Extensions); f.Extensions != nil {
+		found.extensions(f.Extensions)
+	}
+	if found != nil {
+		return Event{}, malformed(found)
+	}
+	return Event{f: f}, nil
+}
+
+func malformed(found eventFaults) *Error {
+	return &Error{Code: Malformed, Message: "not a valid CloudEvent", Problems: found}
+}
+
+// checkSize holds the attributes against their limits before anything else looks at them.
+func checkSize(f EventFields) error {
+	if len(f.Extensions) > MaxExtensions {
+		return Errorf(TooLarge, "an event may have at most %d extension attributes", MaxExtensions)
+	}
+	n := len(f.ID) + len(f.Source) + len(f.Type) + len(f.Subject) + len(f.Time) + len(f.DataContentType) + len(f.DataSchema)
+	for _, x := range f.Extensions {
+		n += len(x.Name) + len(x.Value)
+	}
+	if n > MaxAttributeBytes {
+		return Errorf(TooLarge, "an event's attributes may hold at most %d bytes, names included", MaxAttributeBytes)
+	}
+	return nil
+}
+
+// sortedExtensions returns a copy in the order of their names.
+func sortedExtensions(list []Extension) []Extension {
+	if len(list) == 0 {
+		return nil
+	}
+	byName := func(a, b Extension) int { return strings.Compare(a.Name, b.Name) }
+	list = slices.Clone(list)
+	if !slices.IsSortedFunc(list, byName) {
+		slices.SortStableFunc(list, byName)
+	}
+	return list
+}
+
+// WithExtension returns the event with one extension attribute added or replaced. Errors are those of NewEvent.
+func (e Event) WithExtension(x Extension) (Event, error) {
+	f := e.f
+	f.Extensions = slices.DeleteFunc(slices.Clone(f.Extensions), func(old Extension) bool { return old.Name == x.Name })
+	f.Extensions = append(f.Extensions, x)
+	return NewParsedEvent(f)
+}
+
+// Hops tells how often the event was derived from another one: 0 for what a publisher sent.
+func (e Event) Hops() int {
+	x, _ := e.Extension(HopsExtension)
+	n, err := strconv.Atoi(x.Value)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// CheckReserved refuses with an *Error what only Streamlatch itself may publish: the extension streamlatchhops, types streamlatch.* and sources
+// /streamlatch/…; a Problem's Location is the name of the attribute.
+func CheckReserved(e Event) error {
+	var found eventFaults
+	if _, ok := e.Extension(HopsExtension); ok {
+		found.add(HopsExtension, "only Streamlatch itself may set this extension")
+	}
+	if e.f.Type == "streamlatch" || strings.HasPrefix(e.f.Type, "streamlatch.") {
+		found.add("type", "types that start with streamlatch. are Streamlatch's own")
+	}
+	if e.f.Source == "/streamlatch" || strings.HasPrefix(e.f.Source, "/streamlatch/") {
+		found.add("source", "sources that start with /streamlatch/ are Streamlatch's own")
+	}
+	if found == nil {
+		return nil
+	}
+	return &Error{Code: Reserved, Message: "the event uses what is reserved to Streamlatch", Problems: found}
 }
 
 // ID returns the attribute id.

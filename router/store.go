@@ -152,3 +152,22 @@ type Attempt struct {
 	Error      string    `json:"error,omitempty"`
 	Response   string    `json:"response,omitempty"` // the first 4 KiB of a failure's response
 }
+
+// DeadLetterFilter selects dead letters. Zero fields select all.
+type DeadLetterFilter struct {
+	Subscription string // id
+	Reason       string
+	From, To     time.Time // when it became one; To is exclusive
+}
+
+// DeadLetterStore reads the dead letters.
+type DeadLetterStore interface {
+	// DeadLetters returns up to limit of them, newest first within a partition, and where to go on ("" at the end). A call looks at a bounded number, so a
+	// page may be empty and have a next.
+	DeadLetters(ctx context.Context, filter DeadLetterFilter, cursor string, limit int) (letters []DeadLetter, next string, err error)
+}
+
+// StatusStore tells the state of a deployment.
+type StatusStore interface {
+	Status(ctx context.Context) (Status, error)
+}

@@ -1,0 +1,146 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// call is one request, as handlers see it.
+type call struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	caller *caller
+	param  string // what the path has in the place of {ref} or {position}
+}
+
+// route is one operation of the API.
+type route struct {
+	method string
+	path   string // as in openapi.yaml: "/v1/events/{position}"
+	scope  Scope  // what the API key must permit, once there are keys
+	handle func(call) error
+	stream bool // lives as long as the client likes
+}
+
+// routes lists every operation; openapi.yaml describes the same ones.
+func (s *Server) routes() []route {
+	return []route{
+		{method: "POST", path: "/v1/events", scope: PublishScope, handle: s.publish},
+		{method: "GET", path: "/v1/events", scope: ReadScope, handle: s.listEvents},
+		{method: "GET", path: "/v1/events/stream", scope: ReadScope, handle: s.streamEvents, stream: true},
+		{method: "GET", path: "/v1/events/{position}", scope: ReadScope, handle: s.showEvent},
+
+		{method: "POST", path: "/v1/subscriptions", scope: ManageScope, handle: s.createSubscription},
+		{method: "GET", path: "/v1/subscriptions", scope: ReadScope, handle: s.listSubscriptions},
+		{method: "GET", path: "/v1/subscriptions/{ref}", scope: ReadScope, handle: s.showSubscription},
+		{method: "PUT", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.putSubscription},
+		{method: "PATCH", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.patchSubscription},
+		{method: "DELETE", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.deleteSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/test", scope: ManageScope, handle: s.testSubscription},
+
+		{method: "GET", path: "/v1/dead-letters", scope: ReadScope, handle: s.listDeadLetters},
+
+		{method: "GET", path: "/v1/status", scope: ReadScope, handle: s.showStatus},
+		{method: "GET", path: "/healthz", scope: open, handle: s.showHealth},
+		{method: "GET", path: "/readyz", scope: open, handle: s.showReadiness},
+		{method: "GET", path: "/metrics", scope: ReadScope, handle: s.showMetrics},
+		{method: "GET", path: "/openapi.json", scope: ReadScope, handle: s.showOpenAPI},
+		{method: "GET", path: "/docs", scope: ReadScope, handle: s.showDocs},
+		{method: "GET", path: "/docs/{file}", scope: ReadScope, handle: s.showDocs},
+	}
+}
+
+// echoPath writes a path as echo does: "/v1/events/:position".
+func echoPath(path string) string {
+	return strings.NewReplacer("{", ":", "}", "").Replace(path)
+}
+
+// register makes echo serve the route. All that surrounds a handler is one function, made once, since echo builds its chain of middleware anew for
+// each request.
+func (s *Server) register(rt route) {
+	m := s.metrics.route(rt.method, rt.path, !rt.stream)
+	s.echo.Add(rt.method, echoPath(rt.path), func(c echo.Context) error {
+		start := s.now()
+		res, req := c.Response(), c.Request()
+		s.begin(res.Header(), req)
+		defer func() {
+			m.observe(res.Status, s.now().Sub(start))
+			s.logAccess(req, res, rt.path, start)
+		}()
+		defer func() { s.recovered(recover(), res, req) }()
+		if err := s.serve(rt, c); err != nil {
+			s.fail(res, req, err)
+		}
+		return nil
+	})
+}
+
+func (s *Server) serve(rt route, c echo.Context) error {
+	caller, err := s.authenticate(c.Response(), c.Request(), rt.scope)
+	if err != nil {
+		return err
+	}
+	param := ""
+	if values := c.ParamValues(); len(values) > 0 {
+		param = values[0]
+	}
+	return rt.handle(call{c.Response(), c.Request(), caller, param})
+}
+
+// begin sets the headers that every answer has.
+func (s *Server) begin(h http.Header, r *http.Request) {
+	h[requestIDHeader] = []string{s.requestID(r)}
+	h["X-Content-Type-Options"] = s.nosniff
+}
+
+const requestIDHeader = "X-Request-Id"
+
+// requestID is the client's, where it is harmless, or a new one.
+func (s *Server) requestID(r *http.Request) string {
+	if id := r.Header.Get(requestIDHeader); id != "" && len(id) <= 64 && strings.IndexFunc(id, notIDRune) < 0 {
+		return id
+	}
+	return s.instance + strconv.FormatUint(s.requests.Add(1), 36)
+}
+
+func notIDRune(c rune) bool {
+	return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' && c != '.'
+}
+
+// fail answers with an error. Where the answer has begun, nothing can be said any more; then the connection is cut, so that the client does
+// not take what it has for the whole.
+func (s *Server) fail(w *echo.Response, r *http.Request, err error) {
+	if !w.Committed {
+		s.writeProblem(w, r, err, nil)
+		return
+	}
+	s.log.DebugContext(r.Context(), "answer cut off", slog.String("request", w.Header().Get(requestIDHeader)), slog.String("error", strconv.QuoteToASCII(err.Error())))
+	panic(http.ErrAbortHandler)
+}
+
+// recovered answers for a handler that panicked. http.ErrAbortHandler is passed on: it is how a connection is cut.
+func (s *Server) recovered(p any, w *echo.Response, r *http.Request) {
+	if p == nil {
+		return
+	}
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(http.ErrAbortHandler)
+	}
+	s.fail(w, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+}
+
+func (s *Server) logAccess(r *http.Request, w *echo.Response, route string, start time.Time) {
+	if !s.log.Enabled(r.Context(), slog.LevelDebug) {
+		return
+	}
+	s.log.DebugContext(r.Context(), "request", slog.String("request", w.Header().Get(requestIDHeader)), slog.String("method", r.Method), slog.String("route", route),
+		slog.String("path", strconv.QuoteToASCII(r.URL.Path)), slog.Int("status", w.Status), slog.Duration("took", s.now().Sub(start)))
+}

@@ -1,0 +1,87 @@
+package redisstore
+
+import (
+	"hash/fnv"
+	"strconv"
+)
+
+// Every key is built here, as <namespace>:{p}:<name>, where p is a partition's number: the hash tag puts all keys of a partition into one
+// slot. Text from users is never part of a key.
+//
+//	name           type    content                                                        lifetime
+//	state          hash    cursor, target: how far the log is applied; token: definitions; permanent
+//	                       owner, lease; floor, seq: last stream ID given out; window,
+//	                       ring0…2: dedupe; size: mean size of an entry; horizon: see
+//	                       retention.go; stored, routed: events ever; dead_expired:
+//	                       dead letters removed
+//	log            stream  all accepted events, one field "e": Event.Encode               retention
+//	seen0…2        hash    event identity → fingerprint, call and stream ID               1 to 1.5 dedupe windows
+//	ready          zset    subscription → when to look at its queue                       while it has work
+//	handlers       zset    the same for Go handlers                                       while it has work
+//	copies         hash    stream ID → event; "#"+stream ID → number of holders           while somebody holds it
+//	holds          hash    stream ID + " " + holder → ""                                  while somebody holds it
+//	dead           hash    entry + " " + subscription → attempts                          dead-letter retention
+//	dead_at        zset    the same → when it became one                                  dead-letter retention
+//	gone           set     deleted subscriptions whose queues are to be removed           until they are
+//	q:<sub>        list    fresh deliveries: entries in log order                         until taken
+//	r:<sub>        zset    entry → when it is tried again                                 until taken
+//	l:<sub>        zset    entry → when its lease runs out                                until settled
+//	t:<sub>        hash    entry → attempt and token of its lease; popped: entries ever   the subscription's
+//	                       taken from q
+//	a:<sub>        hash    entry → number of attempts, then a line for each that failed   until settled
+//	c:<sub>        hash    counters: delivered, dead, not_queued, last_success, …         the subscription's
+//	p:<sub>        zset    permits in flight, in the subscription's home partition        until given back
+//
+// Only in partition 0:
+//
+//	meta           hash    format: of what is stored; partitions; version: of definitions permanent
+//	subs           hash    id → name, newline, document                                   the subscription's
+//	subs:names     hash    name → id                                                      the subscription's
+//	subs:versions  zset    id → version of its last change, also of deleted ones          permanent
+//	subs:ids       zset    ids, all with score 0                                          the subscription's
+//	replicas       hash    replica → what it says of itself                               while it says so
+//	replicas:seen  zset    replica → when it said so                                      while it says so
+//
+// An entry is a stream ID, followed by a suffix where an event is delivered to a subscription more than once.
+type keys struct {
+	prefix string // "sl:{0}:"
+}
+
+func partitionKeys(namespace string, partition int) keys {
+	return keys{prefix: namespace + ":{" + strconv.Itoa(partition) + "}:"}
+}
+
+func (k keys) state() string    { return k.prefix + "state" }
+func (k keys) log() string      { return k.prefix + "log" }
+func (k keys) ready() string    { return k.prefix + "ready" }
+func (k keys) handlers() string { return k.prefix + "handlers" }
+func (k keys) copies() string   { return k.prefix + "copies" }
+func (k keys) holds() string    { return k.prefix + "holds" }
+func (k keys) dead() string     { return k.prefix + "dead" }
+func (k keys) deadAt() string   { return k.prefix + "dead_at" }
+func (k keys) gone() string     { return k.prefix + "gone" }
+
+func (k keys) seen(slot int) string { return k.prefix + "seen" + strconv.Itoa(slot) }
+
+func (k keys) fresh(subscription string) string    { return k.prefix + "q:" + subscription }
+func (k keys) retries(subscription string) string  { return k.prefix + "r:" + subscription }
+func (k keys) leases(subscription string) string   { return k.prefix + "l:" + subscription }
+func (k keys) tokens(subscription string) string   { return k.prefix + "t:" + subscription }
+func (k keys) attempts(subscription string) string { return k.prefix + "a:" + subscription }
+func (k keys) counters(subscription string) string { return k.prefix + "c:" + subscription }
+func (k keys) permits(subscription string) string  { return k.prefix + "p:" + subscription }
+
+func (k keys) meta() string         { return k.prefix + "meta" }
+func (k keys) documents() string    { return k.prefix + "subs" }
+func (k keys) names() string        { return k.prefix + "subs:names" }
+func (k keys) versions() string     { return k.prefix + "subs:versions" }
+func (k keys) ids() string          { return k.prefix + "subs:ids" }
+func (k keys) replicas() string     { return k.prefix + "replicas" }
+func (k keys) replicasSeen() string { return k.prefix + "replicas:seen" }
+
+// home is the partition where a subscription's permits are.
+func home(subscription string, partitions int) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(subscription)) // a hash never fails
+	return int(h.Sum32() % uint32(partitions))
+}

@@ -1,0 +1,121 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/streamlatch/streamlatch/router"
+)
+
+// TakeLease takes or renews a lease; see router.PartitionStore.
+func (s *Store) TakeLease(ctx context.Context, partition int, replica string, ttl time.Duration, orphan bool) (router.Lease, error) {
+	which := "any"
+	if orphan {
+		which = "orphan"
+	}
+	reply, err := s.run(ctx, s.scripts.Lease, []string{s.keys[partition].state()}, replica, ttl.Milliseconds(), which)
+	if err != nil {
+		return router.Lease{}, unavailable(err, "take the lease")
+	}
+	words, err := stringsOf(reply, 4)
+	if err != nil {
+		return router.Lease{}, fmt.Errorf("take the lease: %w", err)
+	}
+	left, err := strconv.ParseInt(words[1], 10, 64)
+	if err != nil {
+		return router.Lease{}, fmt.Errorf("take the lease: %w", err)
+	}
+	cursor, err := cursorOf(partition, words[2], words[3])
+	return router.Lease{Held: words[0] == "held", Left: time.Duration(left) * time.Millisecond, Cursor: cursor}, err
+}
+
+// ReleaseLease gives a lease up; see router.PartitionStore.
+func (s *Store) ReleaseLease(ctx context.Context, partition int, replica string) error {
+	if _, err := s.run(ctx, s.scripts.Release, []string{s.keys[partition].state()}, replica); err != nil {
+		return unavailable(err, "release the lease")
+	}
+	return nil
+}
+
+func cursorOf(partition int, id, target string) (router.Cursor, error) {
+	position, err := router.ParseStreamID(partition, id)
+	if err != nil {
+		return router.Cursor{}, fmt.Errorf("cursor of partition %d: %w", partition, err)
+	}
+	return router.Cursor{Position: position, Target: target}, nil
+}
+
+// Apply applies a batch; see router.PartitionStore.
+func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, error) {
+	keys, args := s.applyCall(b)
+	reply, err := s.run(ctx, s.scripts.Apply, keys, args...)
+	if err != nil {
+		return router.Applied{}, unavailable(err, "apply a batch")
+	}
+	words, err := stringsOf(reply, 1)
+	if err != nil {
+		return router.Applied{}, fmt.Errorf("apply a batch: %w", err)
+	}
+	switch words[0] {
+	case "fenced":
+		cursor, err := cursorOf(b.Partition, words[1], words[2])
+		return router.Applied{Status: router.Fenced, Cursor: cursor}, err
+	case "stale":
+		return router.Applied{Status: router.Stale}, nil
+	case "unusable":
+		i, err := strconv.Atoi(words[1])
+		return router.Applied{Status: router.Unusable, Unusable: i - 1}, err
+	}
+	applied := router.Applied{Status: router.Done, Cursor: b.To}
+	for _, word := range words[1:] {
+		i, err := strconv.Atoi(word)
+		if err != nil {
+			return router.Applied{}, fmt.Errorf("apply a batch: %w", err)
+		}
+		applied.Ready = append(applied.Ready, b.Enqueues[i-1].Queue)
+	}
+	return applied, nil
+}
+
+func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
+	k := s.keys[b.Partition]
+	keys = make([]string, 0, 8+3*len(b.Enqueues))
+	keys = append(keys, k.state(), k.log(), k.ready(), k.handlers(), k.copies(), k.holds(), k.dead(), k.deadAt())
+	args = append(args, b.From.Position.ID(), b.From.Target, b.Token, b.To.Position.ID(), b.To.Target, b.Events, len(b.Enqueues))
+	for _, e := range b.Enqueues {
+		id := e.Queue.Subscription
+		keys = append(keys, k.fresh(id), k.leases(id), k.counters(id))
+		args = append(args, id, schedule(e.Queue), e.Queue.MaxInFlight, len(e.Entries))
+		for _, position := range e.Entries {
+			args = append(args, position.ID())
+		}
+	}
+	for _, m := range b.Misfits {
+		args = append(args, m.Position.ID(), orLog(m.Subscription), misfitRecord(m.Reason))
+	}
+	return keys, args
+}
+
+// schedule is where a queue waits to be looked at: "off" where nothing is queued.
+func schedule(q router.Queue) string {
+	switch {
+	case !q.Enabled:
+		return "off"
+	case q.Kind == router.HandlerSink:
+		return "handlers"
+	default:
+		return "ready"
+	}
+}
+
+// logItself stands in a dead letter's name where an entry of the log, not a delivery, was given up.
+const logItself = "log"
+
+func orLog(subscription string) string {
+	if subscription == "" {
+		return logItself
+	}
+	return subscription
+}

@@ -1,0 +1,157 @@
+package redisstore_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/streamlatch/streamlatch/internal/redistest"
+	"github.com/streamlatch/streamlatch/redisstore"
+	"github.com/streamlatch/streamlatch/router"
+)
+
+// open opens a store of its own namespace on a server.
+func open(t testing.TB, addr string, change ...func(*redisstore.Config)) *redisstore.Store {
+	t.Helper()
+	config := redisstore.Config{URL: "redis://" + addr, Namespace: redistest.Namespace(t)}
+	for _, f := range change {
+		f(&config)
+	}
+	s, err := redisstore.Open(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+func event(t testing.TB, id, typ string) router.Event {
+	t.Helper()
+	e, err := router.NewEvent(router.EventFields{ID: id, Source: "/test", Type: typ, Data: `{"n":1}`, DataKind: router.JSONData, DataContentType: "application/json"})
+	require.NoError(t, err)
+	return e
+}
+
+func appendOne(t testing.TB, s router.Appender, e router.Event) router.Position {
+	t.Helper()
+	result := s.Append(context.Background(), []router.Event{e})[0]
+	require.NoError(t, result.Err)
+	return result.Position
+}
+
+func TestAnEventIsStoredOnce(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		first := s.Append(t.Context(), []router.Event{event(t, "a", "x.y")})[0]
+		require.NoError(t, first.Err)
+		require.False(t, first.Duplicate)
+
+		again := s.Append(t.Context(), []router.Event{event(t, "a", "x.y")})[0]
+		require.NoError(t, again.Err)
+		require.True(t, again.Duplicate)
+		require.Equal(t, first.Position, again.Position)
+
+		other := s.Append(t.Context(), []router.Event{event(t, "a", "x.z")})[0]
+		require.Equal(t, router.IDReused, router.ErrorCode(other.Err))
+
+		twins := s.Append(t.Context(), []router.Event{event(t, "b", "x.y"), event(t, "b", "x.y"), event(t, "b", "x.z")})
+		require.False(t, twins[0].Duplicate)
+		require.True(t, twins[1].Duplicate)
+		require.Equal(t, twins[0].Position, twins[1].Position)
+		require.Equal(t, router.IDReused, router.ErrorCode(twins[2].Err))
+
+		records, err := s.ReadLog(t.Context(), router.Position{}, 100, 0)
+		require.NoError(t, err)
+		require.Len(t, records, 2)
+		require.Equal(t, event(t, "a", "x.y"), records[0].Event)
+	})
+}
+
+func TestPositionsGrowAndConcurrentAppendsAllLand(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		var all sync.WaitGroup
+		for c := range 8 {
+			all.Go(func() {
+				for i := range 25 {
+					r := s.Append(context.Background(), []router.Event{event(t, fmt.Sprintf("%d-%d", c, i), "x.y"), event(t, fmt.Sprintf("%d-%d-b", c, i), "x.y")})
+					require.NoError(t, r[0].Err)
+					require.NoError(t, r[1].Err)
+				}
+			})
+		}
+		all.Wait()
+		records, err := s.ReadLog(t.Context(), router.Position{}, 1000, 0)
+		require.NoError(t, err)
+		require.Len(t, records, 400)
+		seen := map[string]bool{}
+		for i, r := range records {
+			require.NoError(t, r.Err)
+			require.False(t, seen[r.Event.ID()])
+			seen[r.Event.ID()] = true
+			if i > 0 {
+				require.Positive(t, r.Position.Compare(records[i-1].Position))
+			}
+		}
+	})
+}
+
+func TestALostReplyNeitherDoublesNorLosesAnEvent(t *testing.T) {
+	addr, _ := redistest.Shared(t)
+	proxy := redistest.NewProxy(t, addr)
+	s := open(t, proxy.Addr())
+	proxy.Only("evalsha")
+	for i := range 30 {
+		proxy.SwallowNext(1)
+		r := s.Append(t.Context(), []router.Event{event(t, fmt.Sprint(i), "x.y")})[0]
+		require.NoError(t, r.Err)
+		require.False(t, r.Duplicate, "the sender sent it once")
+	}
+	records, err := s.ReadLog(t.Context(), router.Position{}, 1000, 0)
+	require.NoError(t, err)
+	require.Len(t, records, 30)
+}
+
+func TestApplyIsFencedByTheCursorAndStaleByTheToken(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		sub := create(t, s, "one", "x.*")
+		p := appendOne(t, s, event(t, "a", "x.y"))
+		d, err := s.Definitions(t.Context(), 0)
+		require.NoError(t, err)
+		batch := router.Batch{
+			To: router.Cursor{Position: p}, Token: d.Tokens[0], Events: 1,
+			Enqueues: []router.Enqueue{{Queue: router.Queue{Subscription: sub.ID, Kind: router.WebhookSink, Enabled: true, MaxInFlight: 4}, Entries: []router.Position{p}}},
+		}
+		stale := batch
+		stale.Token = "0.old"
+		applied, err := s.Apply(t.Context(), stale)
+		require.NoError(t, err)
+		require.Equal(t, router.Stale, applied.Status)
+
+		applied, err = s.Apply(t.Context(), batch)
+		require.NoError(t, err)
+		require.Equal(t, router.Done, applied.Status)
+		require.Len(t, applied.Ready, 1)
+
+		applied, err = s.Apply(t.Context(), batch)
+		require.NoError(t, err)
+		require.Equal(t, router.Fenced, applied.Status)
+		require.Equal(t, batch.To, applied.Cursor)
+
+		status, err := s.SubscriptionStatus(t.Context(), sub.ID)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, status.Backlog)
+	})
+}
+
+func create(t testing.TB, s router.SubscriptionStore, name string, types ...string) router.Subscription {
+	t.Helper()
+	sub, err := s.CreateSubscription(context.Background(), router.Subscription{
+		Name: name, Enabled: true, Filter: router.Filter{Types: types}, Delivery: router.DefaultDelivery(),
+		Sink: router.Sink{Kind: router.WebhookSink, URL: "http://127.0.0.1:1/", Mode: router.Structured, Timeout: router.DefaultSinkTimeout},
+	})
+	require.NoError(t, err)
+	return sub
+}

@@ -1,0 +1,325 @@
+package router
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	lookEvery   = 100 * time.Millisecond // how often to look for work that nobody told of
+	claimQueues = 64                     // queues in one claim
+	dueHandlers = 1000                   // queues of Go handlers to look through for those that this replica has
+	settleSome  = 128                    // results in one settlement
+	leaseMargin = 5 * time.Second        // a lease outlives the attempt's time limit by this
+)
+
+// dispatcher sends the deliveries of one partition's queues: it learns which queues have work, claims some, sends them, and settles each. Every
+// replica has one for each partition; which gets a delivery is decided by the claim.
+type dispatcher struct {
+	router    *Router
+	partition int
+	slots     chan struct{} // one for each attempt that may be under way in this replica
+	woken     chan struct{}
+	results   chan Settlement
+	sends     sync.WaitGroup
+
+	mu     sync.Mutex
+	due    []Queue         // to be looked at now, in order
+	listed map[string]bool // what is in due
+}
+
+func newDispatcher(r *Router, partition int, slots chan struct{}) *dispatcher {
+	return &dispatcher{
+		router: r, partition: partition, slots: slots, woken: make(chan struct{}, 1), results: make(chan Settlement, settleSome), listed: make(map[string]bool),
+	}
+}
+
+// wake says that these queues have work.
+func (d *dispatcher) wake(queues []Queue) {
+	d.mu.Lock()
+	for _, q := range queues {
+		if !d.listed[q.Subscription] {
+			d.listed[q.Subscription] = true
+			d.due = append(d.due, q)
+		}
+	}
+	some := len(d.due) > 0
+	d.mu.Unlock()
+	if some {
+		select {
+		case d.woken <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// next takes up to n queues that have work.
+func (d *dispatcher) next(n int) []Queue {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n = min(n, len(d.due))
+	queues := slices.Clone(d.due[:n])
+	d.due = slices.Delete(d.due, 0, n)
+	for _, q := range queues {
+		delete(d.listed, q.Subscription)
+	}
+	return queues
+}
+
+// run sends until ctx ends, and then lets attempts under way finish for the grace period.
+func (d *dispatcher) run(ctx context.Context) error {
+	sending, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	var settler sync.WaitGroup
+	settler.Go(func() { d.settleAll(sending) })
+
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-d.woken:
+		case <-timer.C:
+			timer.Reset(d.look(ctx))
+		case <-ctx.Done():
+		}
+		d.sendDue(ctx, sending)
+	}
+
+	stop := time.AfterFunc(d.router.config.Grace, abandon)
+	defer stop.Stop()
+	d.sends.Wait()
+	close(d.results)
+	settler.Wait()
+	return nil
+}
+
+// look asks which queues are due, and returns when to look again.
+func (d *dispatcher) look(ctx context.Context) time.Duration {
+	again := lookEvery
+	for _, kind := range []SinkKind{WebhookSink, HandlerSink} {
+		limit := claimQueues
+		if kind == HandlerSink {
+			limit = dueHandlers
+		}
+		ids, next, err := d.router.store.DueQueues(ctx, d.partition, kind, limit)
+		if err != nil {
+			d.router.failed(ctx, "look for deliveries", err)
+			return failurePause
+		}
+		d.wake(d.known(ctx, ids))
+		if next >= 0 {
+			again = min(again, next+time.Millisecond)
+		}
+	}
+	return again
+}
+
+// known turns subscriptions' ids into queues; what this replica has not heard of, it reads first.
+func (d *dispatcher) known(ctx context.Context, ids []string) []Queue {
+	queues := make([]Queue, 0, len(ids))
+	for _, id := range ids {
+		if sub, ok := d.subscription(ctx, id); ok {
+			queues = append(queues, sub.queue())
+		}
+	}
+	return queues
+}
+
+func (d *dispatcher) subscription(ctx context.Context, id string) (*Subscription, bool) {
+	sub, ok := d.router.definitions.snapshot.Load().subscription(id)
+	if ok {
+		return sub, true
+	}
+	if err := d.router.definitions.refresh(ctx); err != nil {
+		d.router.failed(ctx, "read the definitions", err)
+		return nil, false
+	}
+	return d.router.definitions.snapshot.Load().subscription(id)
+}
+
+// sendDue claims what is due, as far as there is room, and starts sending it.
+func (d *dispatcher) sendDue(ctx, sending context.Context) {
+	for ctx.Err() == nil {
+		queues := d.next(claimQueues)
+		if len(queues) == 0 {
+			return
+		}
+		claims := d.claims(ctx, queues)
+		if len(claims) == 0 {
+			continue
+		}
+		claimed, token, err := d.router.store.ClaimDeliveries(ctx, d.partition, claims)
+		if err != nil {
+			d.router.failed(ctx, "claim deliveries", err)
+			sleep(ctx, failurePause)
+			continue // they stay in the schedule and are looked at again
+		}
+		if len(claimed) > 0 {
+			d.send(ctx, sending, claimed, token)
+		}
+	}
+}
+
+// claims asks for what the queues may have in flight, within this replica's free slots, at least one each.
+func (d *dispatcher) claims(ctx context.Context, queues []Queue) []Claim {
+	free := cap(d.slots) - len(d.slots)
+	share := max(free/len(queues), 1)
+	claims := make([]Claim, 0, len(queues))
+	for _, q := range queues {
+		sub, ok := d.subscription(ctx, q.Subscription)
+		if !ok || !d.canSend(sub) {
+			continue
+		}
+		claims = append(claims, Claim{Queue: sub.queue(), Max: min(sub.Delivery.MaxInFlight, share), Lease: d.limit(sub) + leaseMargin})
+	}
+	return claims
+}
+
+// canSend tells whether this replica can deliver to a subscription: for a Go handler, whether it has the handler.
+func (d *dispatcher) canSend(sub *Subscription) bool {
+	if sub.Sink.Kind == HandlerSink {
+		return d.router.handlers.has(sub.Name)
+	}
+	return d.router.config.Senders[sub.Sink.Kind] != nil
+}
+
+// limit is how long an attempt may take.
+func (d *dispatcher) limit(sub *Subscription) time.Duration { return time.Duration(sub.Sink.Timeout) }
+
+// send starts an attempt for each claimed delivery.
+func (d *dispatcher) send(ctx, sending context.Context, claimed []Claimed, token string) {
+	if token != d.router.definitions.snapshot.Load().tokens[d.partition] {
+		if err := d.router.definitions.refresh(ctx); err != nil {
+			d.router.failed(ctx, "read the definitions", err)
+		}
+	}
+	records, err := d.load(sending, claimed)
+	if err != nil {
+		d.router.failed(ctx, "read the events of deliveries", err)
+		for _, c := range claimed {
+			d.results <- Settlement{Claimed: c, Unstarted: true}
+		}
+		return
+	}
+	for i, c := range claimed {
+		d.slots <- struct{}{}
+		d.sends.Go(func() {
+			defer func() { <-d.slots }()
+			d.results <- d.attempt(sending, c, records[i])
+		})
+	}
+}
+
+// load returns the events of deliveries: those routed here a moment ago are at hand.
+func (d *dispatcher) load(ctx context.Context, claimed []Claimed) ([]Record, error) {
+	records := make([]Record, len(claimed))
+	var missing []Position
+	var places []int
+	for i, c := range claimed {
+		event, ok := d.router.recent.get(c.Entry.Position)
+		if !ok {
+			missing, places = append(missing, c.Entry.Position), append(places, i)
+		}
+		records[i] = Record{Position: c.Entry.Position, Event: event}
+	}
+	if len(missing) == 0 {
+		return records, nil
+	}
+	found, err := d.router.store.LoadEvents(ctx, d.partition, missing)
+	for i, record := range found {
+		records[places[i]] = record
+	}
+	return records, err
+}
+
+// attempt makes one attempt and decides what becomes of the delivery.
+func (d *dispatcher) attempt(ctx context.Context, c Claimed, record Record) Settlement {
+	sub, ok := d.router.definitions.snapshot.Load().subscription(c.Queue.Subscription)
+	if !ok {
+		return Settlement{Claimed: c, Unstarted: true} // deleted since; what is left of its queue goes too
+	}
+	attempt := d.try(ctx, c, record, sub)
+	d.router.config.Observer.Attempted(sub.Sink.Kind, attempt.Outcome, time.Duration(attempt.Duration))
+	if attempt.Outcome == OutcomeCanceled {
+		return Settlement{Claimed: c, Unstarted: true}
+	}
+	decision := sub.Delivery.Retry.Next(c.Attempt, Result{Outcome: attempt.Outcome}, rand.Float64())
+	if record.Err != nil {
+		decision = Decision{Verdict: Dead}
+	}
+	return Settlement{Claimed: c, Verdict: decision.Verdict, After: decision.After, Attempt: attempt}
+}
+
+func (d *dispatcher) try(ctx context.Context, c Claimed, record Record, sub *Subscription) Attempt {
+	start := time.Now()
+	switch {
+	case record.Err != nil:
+		return Attempt{At: start, Outcome: OutcomeInvalid, Error: record.Err.Error()}
+	case c.Attempt > len(sub.Delivery.Retry.Schedule)+1:
+		// Each earlier attempt ended with the replica that made it: making another could end this one.
+		return Attempt{At: start, Outcome: OutcomeExpired, Error: "no attempt of the schedule came to an end"}
+	}
+	sender := d.router.config.Senders[sub.Sink.Kind]
+	if sub.Sink.Kind == HandlerSink {
+		sender = d.router.handlers
+	}
+	return sender.Send(ctx, Sending{Subscription: *sub, DeliveryID: DeliveryID(sub.ID, c.Entry), Event: record.Event, Attempt: c.Attempt})
+}
+
+// settleAll records results until there are no more, as many at a time as have come in.
+func (d *dispatcher) settleAll(ctx context.Context) {
+	for first := range d.results {
+		batch := append(make([]Settlement, 0, settleSome), first)
+	gather:
+		for len(batch) < settleSome {
+			select {
+			case one, ok := <-d.results:
+				if !ok {
+					break gather
+				}
+				batch = append(batch, one)
+			default:
+				break gather
+			}
+		}
+		d.settle(ctx, batch)
+	}
+}
+
+// settle records a batch of results. What was delivered must be known to have been, or it is delivered again, so it insists until the leases
+// have run out anyway.
+func (d *dispatcher) settle(ctx context.Context, batch []Settlement) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseMargin)
+	defer cancel()
+	for {
+		settled, err := d.router.store.SettleDeliveries(ctx, d.partition, batch)
+		if err == nil {
+			d.settled(batch, settled)
+			return
+		}
+		d.router.failed(ctx, "record what became of deliveries", err)
+		if !sleep(ctx, failurePause/4) {
+			d.router.config.Logger.Error("what became of deliveries could not be recorded; they are made again", "deliveries", len(batch), "error", err)
+			return
+		}
+	}
+}
+
+func (d *dispatcher) settled(batch []Settlement, settled []Settled) {
+	for _, one := range batch {
+		d.router.config.Observer.Settled(one.Claimed.Queue.Kind, one.Verdict, 0)
+	}
+	var due []Queue
+	for _, q := range settled {
+		if q.Lost > 0 {
+			d.router.config.Observer.Settled(q.Queue.Kind, Retrying, q.Lost)
+		}
+		if q.Work && q.Next <= 0 {
+			due = append(due, q.Queue)
+		}
+	}
+	d.wake(due)
+}

@@ -1,0 +1,163 @@
+package router
+
+import (
+	"context"
+	"time"
+)
+
+// Lease is a replica's right to route a partition. It saves work; no guarantee rests on it.
+type Lease struct {
+	Held   bool
+	Left   time.Duration // until it runs out, whoever holds it
+	Cursor Cursor        // how far the partition is applied
+}
+
+// Queue names a subscription's queue in a partition, with what the store has to know of its subscription.
+type Queue struct {
+	Subscription string
+	Kind         SinkKind
+	Enabled      bool
+	MaxInFlight  int
+}
+
+// Enqueue is what a batch adds to one queue: deliveries of the events at these positions, in log order.
+type Enqueue struct {
+	Queue   Queue
+	Entries []Position
+}
+
+// Misfit is an entry of the log, or one delivery of it, that can't be routed. It becomes a dead letter.
+type Misfit struct {
+	Position     Position
+	Subscription string // empty: the entry itself
+	Reason       string
+}
+
+// Batch is what one call of Apply does to a partition.
+type Batch struct {
+	Partition int
+	From, To  Cursor
+	Token     string // the definitions that it was matched under
+	Events    int    // how many events it completes
+	Enqueues  []Enqueue
+	Misfits   []Misfit
+}
+
+// ApplyStatus is what became of a batch.
+type ApplyStatus uint8
+
+// The outcomes of Apply.
+const (
+	// Fenced: the cursor is not what the batch starts from. Nothing was done.
+	Fenced ApplyStatus = iota
+	// Stale: the definitions have changed since the batch was matched. Nothing was done.
+	Stale
+	// Unusable: a key of a queue holds something else. Nothing was done.
+	Unusable
+	// Done: all of the batch was applied.
+	Done
+)
+
+// Applied is the answer of Apply.
+type Applied struct {
+	Status   ApplyStatus
+	Cursor   Cursor  // Fenced: where the partition stands
+	Unusable int     // Unusable: index into Enqueues
+	Ready    []Queue // Done: queues that were empty and now have work
+}
+
+// PartitionStore is what routing a partition needs. Safe for concurrent use.
+type PartitionStore interface {
+	LogReader
+	// TakeLease takes or renews the replica's lease on a partition. With orphan it takes one only from a replica that has let it run out,
+	// not one that was given up.
+	TakeLease(ctx context.Context, partition int, replica string, ttl time.Duration, orphan bool) (Lease, error)
+	// ReleaseLease gives it up, so that another replica takes over at once.
+	ReleaseLease(ctx context.Context, partition int, replica string) error
+	// Apply applies a batch: all of it, once, or nothing. Of any number of calls with the same From, by any number of replicas, at
+	// most one returns Done. After an error it is not known whether it was applied: TakeLease tells the cursor.
+	Apply(ctx context.Context, b Batch) (Applied, error)
+}
+
+// Definitions are what has changed since a version.
+type Definitions struct {
+	Version       uint64
+	Tokens        []string // of each partition, read before anything else here
+	Subscriptions []Subscription
+	Deleted       []string
+	Complete      bool // it is all there is, not only what changed
+}
+
+// DefinitionStore is what a snapshot is made from.
+type DefinitionStore interface {
+	// Definitions returns what has changed since a version, 0 for all. It completes changes that died before they were announced.
+	Definitions(ctx context.Context, since uint64) (Definitions, error)
+}
+
+// Claim asks for deliveries of one queue.
+type Claim struct {
+	Queue Queue
+	Max   int           // how many at most
+	Lease time.Duration // how long they are ours
+}
+
+// Entry names a delivery within its subscription and partition: the position of its event.
+type Entry struct {
+	Position Position
+	Suffix   string // tells several deliveries of one event apart
+}
+
+// Claimed is a delivery that this replica holds a lease on.
+type Claimed struct {
+	Queue   Queue
+	Entry   Entry
+	Attempt int    // counted from 1
+	Token   string // what Settle asks for
+	Permit  string // the store's
+}
+
+// Settlement is how one attempt ended.
+type Settlement struct {
+	Claimed   Claimed
+	Verdict   Verdict
+	After     time.Duration // Retrying: when it is due again
+	Attempt   Attempt       // recorded unless the verdict is Delivered
+	Unstarted bool          // nothing was attempted: the delivery goes back as it was
+}
+
+// Settled is the answer of Settle for one queue.
+type Settled struct {
+	Queue Queue
+	Lost  int           // settlements that came too late: their lease had run out and somebody else has the delivery
+	Work  bool          // the queue has work
+	Next  time.Duration // when
+}
+
+// QueueStore is what sending needs. Safe for concurrent use.
+type QueueStore interface {
+	Partitions() int
+	// DueQueues returns up to limit subscriptions whose queues in a partition have to be looked at now, and when the next one is due
+	// (negative: none is).
+	DueQueues(ctx context.Context, partition int, kind SinkKind, limit int) (due []string, next time.Duration, err error)
+	// ClaimDeliveries leases deliveries. A queue's deliveries in flight never exceed its MaxInFlight, over all replicas and
+	// partitions. token is the partition's definitions.
+	ClaimDeliveries(ctx context.Context, partition int, claims []Claim) (claimed []Claimed, token string, err error)
+	// LoadEvents returns the events at these positions of one partition, from the log or from the copies that were kept.
+	LoadEvents(ctx context.Context, partition int, positions []Position) ([]Record, error)
+	// SettleDeliveries records outcomes; only the claim that still holds a delivery's lease can settle it.
+	SettleDeliveries(ctx context.Context, partition int, s []Settlement) ([]Settled, error)
+}
+
+// Replicas is where replicas say that they live.
+type Replicas interface {
+	// Register says so, for ttl; leaving says good-bye. It returns how many live.
+	Register(ctx context.Context, r ReplicaStatus, ttl time.Duration) (live int, err error)
+	Leave(ctx context.Context, replica string) error
+}
+
+// Keeper does the housekeeping of a partition.
+type Keeper interface {
+	// Housekeep removes what retention has passed and what deleted subscriptions left, in bounded steps; more says that it did not
+	// get to the end. queues are all queues there are.
+	Housekeep(ctx context.Context, partition int) (more bool, err error)
+}

@@ -1,0 +1,80 @@
+package router
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"strconv"
+)
+
+// PartitionKeyExtension is the extension that decides an event's partition (CloudEvents extension "Partitioning").
+const PartitionKeyExtension = "partitionkey"
+
+// Tracing attributes change when a client sends an event again, so they are no part of its content (CloudEvents extension "Distributed tracing").
+const (
+	traceParentExtension = "traceparent"
+	traceStateExtension  = "tracestate"
+)
+
+// PartitionKey is what decides the event's partition: the extension partitionkey, else the subject, else source and id together.
+func (e Event) PartitionKey() string {
+	if x, ok := e.Extension(PartitionKeyExtension); ok && x.Value != "" {
+		return x.Value
+	}
+	if e.f.Subject != "" {
+		return e.f.Subject
+	}
+	return strconv.Itoa(len(e.f.Source)) + ":" + e.f.Source + e.f.ID
+}
+
+// Partition is the event's partition of n: the first 8 bytes of the SHA-256 of its partition key, big-endian, modulo n. It must never change, since
+// stored events stand where it said.
+func (e Event) Partition(n int) int {
+	if n <= 1 {
+		return 0
+	}
+	sum := sha256.Sum256([]byte(e.PartitionKey()))
+	return int(binary.BigEndian.Uint64(sum[:8]) % uint64(n))
+}
+
+// DedupeKey identifies what a publisher may send only once within the dedupe window: source, id and partition key.
+func (e Event) DedupeKey() [16]byte {
+	var small [512]byte
+	b := small[:0]
+	b = appendText(b, e.f.Source)
+	b = appendText(b, e.f.ID)
+	b = appendText(b, e.PartitionKey())
+	return shortHash(b)
+}
+
+// Fingerprint identifies the event's content: two events with one DedupeKey and different Fingerprints are different events under one id. It covers
+// everything that the client sent but the tracing attributes. Replicas of different versions compare fingerprints, so how it is made must not change.
+func (e Event) Fingerprint() [16]byte {
+	var small [2048]byte
+	b := small[:0]
+	for _, s := range []string{e.f.ID, e.f.Source, e.f.Type, e.f.Subject, e.f.Time, e.f.DataContentType, e.f.DataSchema} {
+		b = appendText(b, s)
+	}
+	for _, x := range e.f.Extensions {
+		if x.Name == traceParentExtension || x.Name == traceStateExtension {
+			continue
+		}
+		b = appendText(b, x.Name)
+		b = append(b, byte(x.Kind))
+		b = appendText(b, x.Value)
+	}
+	// No extension has an empty name, so this ends them.
+	b = appendText(b, "")
+	b = append(b, byte(e.f.DataKind))
+	b = appendText(b, e.f.Data)
+	return shortHash(b)
+}
+
+// appendText appends a string with its length before it, so that no two lists of strings give the same bytes.
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func shortHash(b []byte) [16]byte {
+	sum := sha256.Sum256(b)
+	return [16]byte(sum[:16])
+}

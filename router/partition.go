@@ -1,0 +1,289 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	readEvents   = 512                    // records in one read of the log
+	readWait     = 200 * time.Millisecond // how long a read waits for the first one; a stopping replica gives its lease up no sooner
+	standbyEvery = 100 * time.Millisecond // how often a replica without the lease looks whether it was given up
+)
+
+// errLost ends the routing of a partition: another replica has the lease, or is to have it.
+var errLost = errors.New("another replica routes this partition")
+
+// partition routes one partition of the log while this replica holds its lease.
+//
+// An event's way: read → match → apply → dispatcher. Reading and matching run ahead of applying.
+type partition struct {
+	router *Router
+	number int
+}
+
+func newPartition(r *Router, number int) *partition {
+	return &partition{router: r, number: number}
+}
+
+// run tries to get the lease, routes while it has it, and begins anew, until ctx ends.
+func (p *partition) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		lease, err := p.take(ctx)
+		switch {
+		case err != nil:
+			p.router.failed(ctx, "take the lease of a partition", err)
+			sleep(ctx, failurePause)
+		case lease.Held:
+			p.hold(ctx, lease)
+		default:
+			sleep(ctx, min(lease.Left, standbyEvery))
+		}
+	}
+	return nil
+}
+
+// take asks for the lease. A replica that has its share of the partitions leaves those that were given up to the others, and takes only
+// those of a replica that died.
+func (p *partition) take(ctx context.Context) (Lease, error) {
+	return p.router.store.TakeLease(ctx, p.number, p.router.config.Replica, p.router.config.Lease, p.router.spare() < 1)
+}
+
+// spare is how many more partitions this replica would route if all live ones had equal shares.
+func (r *Router) spare() int {
+	live, all := int(r.live.Load()), len(r.partitions)
+	return (all+live-1)/live - int(r.held.Load())
+}
+
+// hold routes until the lease is lost or ctx ends, and then gives it up.
+func (p *partition) hold(ctx context.Context, lease Lease) {
+	p.router.config.Logger.Debug("routing a partition", "partition", p.number)
+	p.router.held.Add(1)
+	defer p.router.held.Add(-1)
+	work, holding := errgroup.WithContext(ctx)
+	work.Go(func() error { return p.renew(holding) })
+	work.Go(func() error { return p.route(holding, lease.Cursor) })
+	work.Go(func() error { return p.housekeep(holding) })
+	if err := work.Wait(); err != nil && !errors.Is(err, errLost) {
+		p.router.failed(ctx, "route a partition", err)
+	}
+	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := p.router.store.ReleaseLease(release, p.number, p.router.config.Replica); err != nil {
+		p.router.config.Logger.Warn("cannot give a lease up; it runs out by itself", "partition", p.number, "error", err)
+	}
+}
+
+// renew keeps the lease. That renewing fails for a while is no reason to stop: only the cursor decides who applies.
+func (p *partition) renew(ctx context.Context) error {
+	for sleep(ctx, p.router.config.Lease/3) {
+		lease, err := p.take(ctx)
+		switch {
+		case err != nil:
+			p.router.failed(ctx, "renew the lease of a partition", err)
+		case !lease.Held || p.router.spare() < 0:
+			return errLost
+		}
+	}
+	return nil
+}
+
+// route reads, matches and applies from the cursor on.
+func (p *partition) route(ctx context.Context, from Cursor) error {
+	work, ctx := errgroup.WithContext(ctx)
+	read := make(chan []Record, 1)
+	ready := make(chan matched, 1)
+	work.Go(func() error { return p.read(ctx, from, read) })
+	work.Go(func() error { return p.match(ctx, read, ready) })
+	work.Go(func() error { return p.apply(ctx, from, ready) })
+	return work.Wait()
+}
+
+// read sends the log on, from the cursor's event on.
+func (p *partition) read(ctx context.Context, from Cursor, to chan<- []Record) error {
+	defer close(to)
+	after := from.Position
+	after.Partition = p.number
+	if from.Target != "" {
+		after = after.before()
+	}
+	for ctx.Err() == nil {
+		records, err := p.router.store.ReadLog(ctx, after, readEvents, readWait)
+		if err != nil {
+			p.router.failed(ctx, "read the log", err)
+			sleep(ctx, failurePause)
+			continue
+		}
+		for len(records) > 0 {
+			n := min(batchEvents, len(records))
+			select {
+			case to <- records[:n:n]:
+			case <-ctx.Done():
+				return nil
+			}
+			after, records = records[n-1].Position, records[n:]
+		}
+	}
+	return nil
+}
+
+// before is the highest position below p.
+func (p Position) before() Position {
+	if p.Seq > 0 {
+		return Position{Partition: p.Partition, MS: p.MS, Seq: p.Seq - 1}
+	}
+	return Position{Partition: p.Partition, MS: max(p.MS-1, 0), Seq: 1<<64 - 1}
+}
+
+// match sends on what the records match.
+func (p *partition) match(ctx context.Context, from <-chan []Record, to chan<- matched) error {
+	defer close(to)
+	for records := range from {
+		select {
+		case to <- matchAll(p.router.definitions.snapshot.Load(), records):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
+// apply applies runs of matched records, in order, each in as many calls as it takes.
+func (p *partition) apply(ctx context.Context, cursor Cursor, from <-chan matched) error {
+	for run := range from {
+		for len(run.records) > 0 {
+			next, rest, err := p.applySome(ctx, cursor, run)
+			if err != nil {
+				return err
+			}
+			cursor, run = next, rest
+		}
+	}
+	return nil
+}
+
+// applySome applies the first batch of a run and returns the cursor behind it and what remains.
+func (p *partition) applySome(ctx context.Context, cursor Cursor, run matched) (Cursor, matched, error) {
+	if current := p.router.definitions.snapshot.Load(); run.snapshot.tokens[p.number] != current.tokens[p.number] {
+		run = matchAll(current, run.records)
+	}
+	batch, rest := run.batch(p.number, cursor)
+	start := time.Now()
+	applied, err := p.call(ctx, batch)
+	if err != nil {
+		return cursor, run, err
+	}
+	switch applied.Status {
+	case Done:
+		p.handOver(run.records[:len(run.records)-len(rest.records)], batch, applied.Ready, time.Since(start))
+		return applied.Cursor, rest, nil
+	case Stale:
+		p.router.config.Observer.Refused(p.number, Stale)
+		return cursor, run, p.refresh(ctx)
+	default:
+		p.router.config.Observer.Refused(p.number, Fenced)
+		return cursor, run, errLost
+	}
+}
+
+// call applies a batch, without the queues that turn out to be unusable.
+func (p *partition) call(ctx context.Context, batch Batch) (Applied, error) {
+	for {
+		applied, err := p.router.store.Apply(ctx, batch)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return applied, ctx.Err()
+		case err != nil:
+			p.router.failed(ctx, "apply a batch", err)
+			applied, again, err := p.resolve(ctx, batch)
+			if err != nil || !again {
+				return applied, err
+			}
+		case applied.Status == Unusable:
+			p.router.config.Logger.Error("a queue's key holds something else; its deliveries become dead letters", "subscription", batch.Enqueues[applied.Unusable].Queue.Subscription)
+			batch = batch.withoutQueue(applied.Unusable, "queue-unusable")
+		default:
+			return applied, nil
+		}
+	}
+}
+
+// resolve finds out what became of a batch whose answer did not arrive: the cursor tells.
+func (p *partition) resolve(ctx context.Context, batch Batch) (applied Applied, again bool, err error) {
+	for sleep(ctx, failurePause/10) {
+		lease, err := p.take(ctx)
+		switch {
+		case err != nil:
+			p.router.failed(ctx, "read the cursor", err)
+			sleep(ctx, failurePause)
+		case !lease.Held:
+			return Applied{}, false, errLost
+		case lease.Cursor == batch.From:
+			return Applied{}, true, nil
+		case lease.Cursor == batch.To:
+			return Applied{Status: Done, Cursor: batch.To, Ready: queuesOf(batch)}, false, nil
+		default:
+			return Applied{Status: Fenced, Cursor: lease.Cursor}, false, nil
+		}
+	}
+	return Applied{}, false, ctx.Err()
+}
+
+func queuesOf(b Batch) []Queue {
+	queues := make([]Queue, len(b.Enqueues))
+	for i, e := range b.Enqueues {
+		queues[i] = e.Queue
+	}
+	return queues
+}
+
+func (p *partition) refresh(ctx context.Context) error {
+	for {
+		err := p.router.definitions.refresh(ctx)
+		if err == nil {
+			return nil
+		}
+		p.router.failed(ctx, "read the definitions", err)
+		if !sleep(ctx, failurePause) {
+			return ctx.Err()
+		}
+	}
+}
+
+// handOver gives what was applied to the dispatcher.
+func (p *partition) handOver(records []Record, batch Batch, ready []Queue, took time.Duration) {
+	deliveries := 0
+	for _, e := range batch.Enqueues {
+		deliveries += len(e.Entries)
+	}
+	p.router.config.Observer.Applied(p.number, batch.Events, deliveries, took)
+	if deliveries > 0 {
+		p.router.recent.add(records)
+		p.router.dispatchers[p.number].wake(ready)
+	}
+}
+
+const (
+	housekeepEvery  = 10 * time.Second
+	housekeepAtOnce = 100 * time.Millisecond // where there is more to do
+)
+
+func (p *partition) housekeep(ctx context.Context) error {
+	pause := housekeepAtOnce
+	for sleep(ctx, pause) {
+		more, err := p.router.store.Housekeep(ctx, p.number)
+		switch {
+		case err != nil:
+			p.router.failed(ctx, "do the housekeeping", err)
+			pause = housekeepEvery
+		case more:
+			pause = housekeepAtOnce
+		default:
+			pause = housekeepEvery
+		}
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+--[[
+Moves a partition's cursor over one batch and queues what the batch delivers. The comparison of cursor and token is dedupe, fence
+and acknowledgement in one: either all of the batch is applied, once, or nothing of it.
+
+KEYS
+  1 state      hash    the partition's state
+  2 log        stream  the partition's log
+  3 ready      zset    queues that any replica can send from
+  4 handlers   zset    queues of Go handlers
+  5 copies     hash    events kept beyond the log
+  6 holds      hash    who keeps them
+  7 dead       hash    dead letters
+  8 dead_at    zset    when they were made
+  9… queues            three for each queue: fresh list, leases zset, counters hash
+
+ARGV
+  1 from        cursor that the batch starts from: stream ID
+  2 from_target and the target within that event
+  3 token       definitions that the batch was matched under
+  4 to          cursor after the batch
+  5 to_target
+  6 events      number of events that the batch completes
+  7 queues      number of queues; then for each: subscription, "ready" | "handlers" | "off", max in flight, number of entries, entries
+  … poison      for each entry or delivery that can't be routed: stream ID, subscription or "log", record
+
+RETURNS  {"fenced", cursor, target} | {"stale", token} | {"unusable", queue} (a key of that queue, counted from 1, has the wrong type) |
+         {"applied", queues that were empty and now have work…}
+]]
+local state, log, copies, holds = KEYS[1], KEYS[2], KEYS[5], KEYS[6]
+local from, from_target, token, to, to_target = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+local s = redis.call('HMGET', state, 'cursor', 'target', 'token')
+if (s[1] or '0-0') ~= from or (s[2] or '') ~= from_target then
+  return { 'fenced', s[1] or '0-0', s[2] or '' }
+end
+if (s[3] or '') ~= token then
+  return { 'stale', s[3] or '' }
+end
+
+-- Read all that the writes depend on, so that nothing can fail between two of them.
+local queues = {}
+local arg = 8
+for i = 1, tonumber(ARGV[7]) do
+  local key = 6 + 3 * i
+  local count = tonumber(ARGV[arg + 3])
+  local length, flying = redis.pcall('LLEN', KEYS[key]), redis.pcall('ZCARD', KEYS[key + 1])
+  local counters = redis.pcall('HLEN', KEYS[key + 2])
+  if type(length) == 'table' or type(flying) == 'table' or type(counters) == 'table' then
+    return { 'unusable', i }
+  end
+  queues[i] = {
+    subscription = ARGV[arg], class = ARGV[arg + 1], fresh = KEYS[key], counters = KEYS[key + 2],
+    first = arg + 4, last = arg + 3 + count,
+    wakes = length == 0 and flying < tonumber(ARGV[arg + 2]),
+  }
+  arg = arg + 4 + count
+end
+
+local function enqueue(queue)
+  for first = queue.first, queue.last, 1000 do
+    redis.call('RPUSH', queue.fresh, unpack(ARGV, first, math.min(first + 999, queue.last)))
+  end
+end
+
+local applied = { 'applied' }
+local due = { ready = {}, handlers = {} }
+local t = int(now())
+for i, queue in ipairs(queues) do
+  if queue.class == 'off' then
+    redis.call('HINCRBY', queue.counters, 'not_queued', queue.last - queue.first + 1)
+  else
+    enqueue(queue)
+    if queue.wakes then
+      applied[#applied + 1] = i
+      local list = due[queue.class]
+      list[#list + 1] = t
+      list[#list + 1] = queue.subscription
+    end
+  end
+end
+call_many('ZADD', KEYS[3], due.ready)
+call_many('ZADD', KEYS[4], due.handlers)
+
+for i = arg, #ARGV, 3 do
+  local name = ARGV[i] .. ' ' .. ARGV[i + 1]
+  hold(log, copies, holds, ARGV[i], 'dead ' .. name)
+  redis.call('HSET', KEYS[7], name, ARGV[i + 2])
+  redis.call('ZADD', KEYS[8], t, name)
+end
+
+redis.call('HSET', state, 'cursor', to, 'target', to_target)
+redis.call('HINCRBY', state, 'routed', ARGV[6])
+return applied

@@ -1,0 +1,73 @@
+-- What several scripts share. The loader puts it in front of each of them.
+
+-- Redis' clock, in milliseconds.
+local function now()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- Prints an integer: tostring and .. would round one of 15 digits.
+local function int(n)
+  return string.format('%.0f', n)
+end
+
+-- Whether stream ID a stands at or before stream ID b.
+local function at_or_before(a, b)
+  local ams, aseq = string.match(a, '^(%d+)-(%d+)')
+  local bms, bseq = string.match(b, '^(%d+)-(%d+)')
+  ams, bms = tonumber(ams), tonumber(bms)
+  if ams ~= bms then
+    return ams < bms
+  end
+  return tonumber(aseq) <= tonumber(bseq)
+end
+
+-- Calls a command with any number of arguments, in chunks that unpack can take.
+local function call_many(command, key, args)
+  for first = 1, #args, 1000 do
+    redis.call(command, key, unpack(args, first, math.min(first + 999, #args)))
+  end
+end
+
+-- Keeps a copy of the event at an ID for a holder, so that trimming the log cannot take it away. Repeating it is harmless.
+local function hold(log, copies, holds, id, holder)
+  if redis.call('HSETNX', holds, id .. ' ' .. holder, '') == 0 then
+    return
+  end
+  if redis.call('HINCRBY', copies, '#' .. id, 1) == 1 then
+    local entry = redis.call('XRANGE', log, id, id)[1]
+    redis.call('HSET', copies, id, entry and entry[2][2] or '')
+  end
+end
+
+-- Gives up a holder's copy; the last holder's goes.
+local function release(copies, holds, id, holder)
+  if redis.call('HDEL', holds, id .. ' ' .. holder) == 1 then
+    if redis.call('HINCRBY', copies, '#' .. id, -1) == 0 then
+      redis.call('HDEL', copies, '#' .. id, id)
+    end
+  end
+end
+
+-- Sets when a subscription's queue is looked at next: now where something is due and there is room in flight, else when the
+-- next retry or the next lease falls due; a queue without work leaves the schedule. Returns that time, or nil.
+local function reschedule(schedule, subscription, fresh, retries, leases, max, t)
+  local at
+  if redis.call('ZCARD', leases) < max then
+    if redis.call('LLEN', fresh) > 0 then
+      at = t
+    else
+      at = tonumber(redis.call('ZRANGE', retries, 0, 0, 'WITHSCORES')[2])
+    end
+  end
+  local lease = tonumber(redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')[2])
+  if lease and (not at or lease < at) then
+    at = lease
+  end
+  if at then
+    redis.call('ZADD', schedule, int(at), subscription)
+  else
+    redis.call('ZREM', schedule, subscription)
+  end
+  return at
+end

@@ -1,0 +1,51 @@
+--[[
+Removes a page of a deleted subscription's queue; what it kept of events goes with it.
+
+KEYS
+  1 state     hash    the partition's state
+  2 gone      set     deleted subscriptions
+  3 copies    hash    events kept beyond the log
+  4 holds     hash    who keeps them
+  5 fresh     list    the queue
+  6 retries   zset
+  7 leases    zset
+  8 tokens    hash
+  9 attempts  hash
+  10 counters hash
+
+ARGV
+  1 subscription
+  2 page      how many entries at most
+
+RETURNS  {"more" | "done", number of deliveries dropped}
+]]
+local copies, holds, page = KEYS[3], KEYS[4], tonumber(ARGV[2])
+local horizon = redis.call('HGET', KEYS[1], 'horizon') or '0-0'
+if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then
+  return { 'done', 0 }
+end
+
+local dropped = redis.call('LPOP', KEYS[5], page) or {}
+for _, key in ipairs({ KEYS[6], KEYS[7] }) do
+  if #dropped < page then
+    local entries = redis.call('ZRANGE', key, 0, page - #dropped - 1)
+    if #entries > 0 then
+      call_many('ZREM', key, entries)
+      call_many('HDEL', KEYS[9], entries)
+    end
+    for _, entry in ipairs(entries) do
+      dropped[#dropped + 1] = entry
+    end
+  end
+end
+for _, entry in ipairs(dropped) do
+  if at_or_before(entry, horizon) then
+    release(copies, holds, string.match(entry, '^%d+-%d+'), ARGV[1] .. string.match(entry, '^%d+-%d+(.*)'))
+  end
+end
+if #dropped == page then
+  return { 'more', #dropped }
+end
+redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10])
+redis.call('SREM', KEYS[2], ARGV[1])
+return { 'done', #dropped }

@@ -1,0 +1,87 @@
+// Package scripts holds the Lua programs that Streamlatch runs inside Redis, one file per atomic operation. Each file opens with a header
+// that says what it does, its KEYS, its ARGV and what it returns.
+//
+// House rules, each for a fault that was measured: every key is in KEYS (an undeclared one aborts a script after its first writes while a
+// slot migrates); a script reads and checks first and writes last, so that nothing can fail between two writes; no cjson and no float that
+// is printed with tostring (both differ between servers and lose digits); payloads are opaque strings.
+package scripts
+
+import (
+	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1.
+	"embed"
+	"encoding/hex"
+	"strings"
+)
+
+//go:embed *.lua
+var files embed.FS
+
+// Script is one Lua program.
+type Script struct {
+	Name   string // the file's name without .lua
+	Source string
+	Hash   string // SHA-1 of Source, as EVALSHA wants it
+}
+
+// Dialect says what the server that runs the scripts understands.
+type Dialect uint8
+
+// The dialects.
+const (
+	// Redis 7 or newer: scripts that only route, settle or remove may run when memory is full (#!lua flags=allow-oom).
+	Redis Dialect = iota
+	// Plain Lua 5.1 without a shebang line: miniredis.
+	Plain
+)
+
+// storesMore are the scripts that must be refused when memory is full, so that the rest still has room.
+var storesMore = map[string]bool{"append": true, "define": true}
+
+// Set is all scripts in one dialect.
+type Set struct {
+	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due, Announce, Define *Script
+	Init, Register, Horizon, Keep, Trim, Purge, Expire, Permit                  *Script
+}
+
+// Load returns the scripts as the given dialect wants them.
+func Load(d Dialect) *Set {
+	common := read("common")
+	script := func(name string) *Script {
+		source := common + read(name)
+		if d == Redis {
+			source = shebang(name) + source
+		}
+		sum := sha1.Sum([]byte(source)) //nolint:gosec // see the import
+		return &Script{Name: name, Source: source, Hash: hex.EncodeToString(sum[:])}
+	}
+	return &Set{
+		Append: script("append"), Rotate: script("rotate"), Apply: script("apply"), Claim: script("claim"), Settle: script("settle"),
+		Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"), Define: script("define"),
+		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
+		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"),
+	}
+}
+
+// All lists the scripts of a set.
+func (s *Set) All() []*Script {
+	return []*Script{
+		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due, s.Announce, s.Define,
+		s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge, s.Expire, s.Permit,
+	}
+}
+
+func shebang(name string) string {
+	if storesMore[name] {
+		return "#!lua\n"
+	}
+	return "#!lua flags=allow-oom\n"
+}
+
+// read panics on a missing file: the files are compiled in, so only a wrong name in this package can cause it.
+func read(name string) string {
+	text, err := files.ReadFile(name + ".lua")
+	if err != nil {
+		panic(err)
+	}
+	return strings.TrimSpace(string(text)) + "\n"
+}

@@ -1,0 +1,128 @@
+package scripts_test
+
+import (
+	"io/fs"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/streamlatch/streamlatch/scripts"
+)
+
+var (
+	headerPattern = regexp.MustCompile(`(?s)^--\[\[\n(.*?)\n\]\]\n(.*)$`)
+	fixedKey      = regexp.MustCompile(`KEYS\[(\d+)\]`)
+	fixedArg      = regexp.MustCompile(`ARGV\[(\d+)\]`)
+	listed        = regexp.MustCompile(`(?m)^  (\d+)(…?)\s`)
+	word          = regexp.MustCompile(`(?:return|RETURNS)[^\n]*`)
+	quoted        = regexp.MustCompile(`['"]([a-z_-]{3,})['"]`)
+)
+
+func luaFiles(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	names, err := fs.Glob(os.DirFS("."), "*.lua")
+	require.NoError(t, err)
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		found[strings.TrimSuffix(name, ".lua")] = string(text)
+	}
+	return found
+}
+
+func numbersOf(t *testing.T, section string) (highest int, open bool) {
+	t.Helper()
+	for _, m := range listed.FindAllStringSubmatch(section, -1) {
+		n, err := strconv.Atoi(m[1])
+		require.NoError(t, err)
+		require.Equal(t, highest+1, n, "entries are numbered in order")
+		highest, open = n, m[2] != ""
+	}
+	return highest, open
+}
+
+func TestEveryScriptIsInTheSet(t *testing.T) {
+	set := map[string]bool{"common": true}
+	for _, s := range scripts.Load(scripts.Redis).All() {
+		set[s.Name] = true
+	}
+	for name := range luaFiles(t) {
+		require.True(t, set[name], "%s.lua is not loaded", name)
+		delete(set, name)
+	}
+	require.Empty(t, set)
+}
+
+func TestHeadersNameEveryKeyAndArgument(t *testing.T) {
+	for name, text := range luaFiles(t) {
+		if name == "common" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			m := headerPattern.FindStringSubmatch(text)
+			require.NotNil(t, m, "the file opens with a header")
+			header, body := m[1], m[2]
+			keys, rest, ok := strings.Cut(header, "\nARGV")
+			require.True(t, ok, "the header has ARGV")
+			_, keys, ok = strings.Cut(keys, "\nKEYS\n")
+			require.True(t, ok, "the header has KEYS")
+			args, _, ok := strings.Cut(rest, "\nRETURNS  ")
+			require.True(t, ok, "the header has RETURNS")
+			highestKey, _ := numbersOf(t, keys)
+			highestArg, _ := numbersOf(t, args)
+			checkUse(t, "KEYS", fixedKey, body, highestKey)
+			checkUse(t, "ARGV", fixedArg, body, highestArg)
+		})
+	}
+}
+
+// checkUse holds that the body uses no index that the header does not list, and every returned word is in the header.
+func checkUse(t *testing.T, kind string, pattern *regexp.Regexp, body string, highest int) {
+	t.Helper()
+	for _, m := range pattern.FindAllStringSubmatch(body, -1) {
+		n, err := strconv.Atoi(m[1])
+		require.NoError(t, err)
+		require.LessOrEqual(t, n, highest, "%s[%d] is not in the header", kind, n)
+	}
+}
+
+func TestReturnedWordsAreInTheHeader(t *testing.T) {
+	for name, text := range luaFiles(t) {
+		if name == "common" {
+			continue
+		}
+		m := headerPattern.FindStringSubmatch(text)
+		_, returns, _ := strings.Cut(m[1], "RETURNS")
+		for _, line := range word.FindAllString(m[2], -1) {
+			for _, q := range quoted.FindAllStringSubmatch(line, -1) {
+				if strings.Contains(line, "redis.call") {
+					continue
+				}
+				require.Contains(t, returns, `"`+q[1]+`"`, "%s returns %q, which its header does not say", name, q[1])
+			}
+		}
+	}
+}
+
+func TestScriptsStayInThePortableSubset(t *testing.T) {
+	banned := regexp.MustCompile(`cjson|cmsgpack|struct\.|bit\.|tostring|goto |math\.random|[^i]pairs\(`)
+	for name, text := range luaFiles(t) {
+		_, body, _ := strings.Cut(text, "]]")
+		require.NotRegexp(t, banned, body, name)
+	}
+}
+
+func TestOnlyScriptsThatStoreMoreAreRefusedWhenMemoryIsFull(t *testing.T) {
+	for _, s := range scripts.Load(scripts.Redis).All() {
+		allowed := strings.HasPrefix(s.Source, "#!lua flags=allow-oom\n")
+		require.Equal(t, s.Name != "append" && s.Name != "define", allowed, s.Name)
+	}
+	for _, s := range scripts.Load(scripts.Plain).All() {
+		require.False(t, strings.HasPrefix(s.Source, "#!"), s.Name)
+	}
+}
