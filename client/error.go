@@ -18,12 +18,12 @@ type Problem struct {
 // Error is an answer of the server that is not a success (RFC 9457). Its texts are the server's, and may repeat what the caller sent: escape them before
 // they go to a terminal.
 type Error struct {
-	Type       string    `json:"type"` // "/problems/<word>"
-	Title      string    `json:"title"`
-	Status     int       `json:"status"`
-	Detail     string    `json:"detail"`
-	Retryable  bool      `json:"retryable"` // the same request may succeed later, and sending it again does no harm
-	Problems   []Problem `json:"errors"`
+	Type       string        `json:"type"` // "/problems/<word>"
+	Title      string        `json:"title"`
+	Status     int           `json:"status"`
+	Detail     string        `json:"detail"`
+	Retryable  bool          `json:"retryable"` // the same request may succeed later, and sending it again does no harm
+	Problems   []Problem     `json:"errors"`
 	RetryAfter time.Duration `json:"-"` // zero: the server did not say
 }
 
@@ -68,7 +68,12 @@ func (e *Error) Word() string {
 // Error gives status, detail and each fault.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d %s", e.Status, e.Title)
+	switch {
+	case e.Status != 0:
+		fmt.Fprintf(&b, "%d %s", e.Status, e.Title)
+	default: // of one event among others
+		b.WriteString(e.Word())
+	}
 	if e.Detail != "" {
 		b.WriteString(": " + e.Detail)
 	}

@@ -28,8 +28,8 @@ type EventFields struct {
 	Source          string // Defaults to what the server takes for it: "/".
 	Type            string
 	Subject         string
-	Time            string            // RFC 3339. Defaults to when the server gets the event.
-	DataContentType string            // Defaults to JSON.
+	Time            string // RFC 3339. Defaults to when the server gets the event.
+	DataContentType string // Defaults to JSON.
 	DataSchema      string
 	Extensions      map[string]string // extension attributes
 	Data            []byte            // nil: none. JSON, or what DataContentType says

@@ -8,13 +8,12 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Published is what became of one event.
 type Published struct {
 	Position  string // in the log: "0:1732128000000-0"; empty where Err is set
-	Duplicate bool   // it had been stored before this call
+	Duplicate bool   // it had been stored before this call; false also where the call had to be repeated and can't tell
 	Err       error  // an *Error: the event was refused, or it is not known whether it was stored; nil: it is stored
 }
 
@@ -150,7 +149,11 @@ func isAboutEvents(err error) bool {
 func (p *publishing) isolate(ctx context.Context, pending []int, err error) error {
 	refusal, _ := errors.AsType[*Error](err)
 	if len(pending) == 1 {
-		p.results[pending[0]] = Published{Err: relocate(refusal, "body[0]")}
+		one := relocate(refusal, "body[0]")
+		if len(one.Problems) == 0 {
+			one = refusal
+		}
+		p.results[pending[0]] = Published{Err: one}
 		return nil
 	}
 	var rest []int
@@ -193,6 +196,3 @@ const (
 
 // Size is how many bytes the event takes in a request.
 func (e Event) Size() int { return len(e.text) + 1 }
-
-// patience is how long a stream waits before it opens again what has never worked.
-const patience = 10 * time.Second

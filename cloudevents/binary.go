@@ -65,7 +65,7 @@ func (d Decoder) decodeBinary(contentType string, media router.MediaType, header
 	e, err := router.NewParsedEvent(event.EventFields)
 	if err != nil {
 		if err := found.addAll(err, locateHeader); err != nil {
-			return nil, err
+			return nil, placed(err, "header")
 		}
 	}
 	if found != nil {

@@ -106,7 +106,7 @@ func (r *reader) array() ([]router.Event, error) {
 	events := make([]router.Event, 0, min(r.limits.MaxBatchEvents, len(r.text)/likelyBytes+1))
 	for kind := r.json.PeekKind(); kind != ']' && kind != 0; kind = r.json.PeekKind() {
 		if r.index++; r.index == r.limits.MaxBatchEvents {
-			return nil, router.Errorf(router.TooLarge, "a batch may hold at most %d events", r.limits.MaxBatchEvents)
+			return nil, placed(router.Errorf(router.TooLarge, "a batch may hold at most %d events", r.limits.MaxBatchEvents), "body")
 		}
 		start := r.json.InputOffset()
 		e, err := r.event()
@@ -177,7 +177,7 @@ func (r *reader) event() (router.Event, error) {
 	d.Extensions = r.extensions
 	e, err := router.NewParsedEvent(d.EventFields)
 	if err != nil {
-		return router.Event{}, r.found.addAll(err, r.locate)
+		return router.Event{}, placed(r.found.addAll(err, r.locate), r.location())
 	}
 	if len(r.found) == before && r.refused == nil {
 		r.refused = r.check(e, r.locate)
@@ -191,23 +191,19 @@ func (r *reader) members(d *draft) error {
 	if _, err := r.json.ReadToken(); err != nil {
 		return err
 	}
-	for {
-		switch r.json.PeekKind() {
-		case '}':
-			_, err := r.json.ReadToken()
+	for r.json.PeekKind() != '}' {
+		name, _, err := r.value()
+		if err != nil {
 			return err
-		default:
-			name, _, err := r.value()
-			if err != nil {
-				return err
-			}
-			value, kind, err := r.value()
-			if err != nil {
-				return err
-			}
-			r.member(d, unquote(name), value, kind)
 		}
+		value, kind, err := r.value()
+		if err != nil {
+			return err
+		}
+		r.member(d, unquote(name), value, kind)
 	}
+	_, err := r.json.ReadToken()
+	return err
 }
 
 // value reads one JSON value as its text.

@@ -173,13 +173,14 @@ func TestWhatIsNotStrictJSONIsRefusedWithThePlace(t *testing.T) {
 		with(`,"x":+1`):              "body.x",
 		with(`,"x":'a'`):             "body.x",
 		with(`,"x":"a` + "\n" + `"`): "body.x",
-		with(`,x:1`):                 "body",
-		with(`,"x":1 // comment`):    "body",
-		with(`,"x":1/**/`):           "body",
-		with(`,"x":[1,]`):            "body.x",
-		with(`,"id":"2"`):            "body.id",
-		with(`,"\u0069d":"2"`):       "body.id",
-		with(`,"x":1,"x":null`):      "body.x",
+		with(`,1:2`):                 "body", with(`,null:2`): "body", with(`,[]:2`): "body", with(`,{"a":1}:2`): "body",
+		with(`,x:1`):                                    "body",
+		with(`,"x":1 // comment`):                       "body",
+		with(`,"x":1/**/`):                              "body",
+		with(`,"x":[1,]`):                               "body.x",
+		with(`,"id":"2"`):                               "body.id",
+		with(`,"\u0069d":"2"`):                          "body.id",
+		with(`,"x":1,"x":null`):                         "body.x",
 		with(`,"data":{"a":{"b c":1,"b\u0020c":2}}`):    `body.data.a["b c"]`,
 		with(`,"data":[{},{"a":1,"a":1}]`):              "body.data[1].a",
 		with(",\"x\":\"\xff\""):                         "body.x",
@@ -293,6 +294,16 @@ func TestLimitsAreNamedWhenTheyAreExceeded(t *testing.T) {
 	header := http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Source": {"/a"}, "Ce-Type": {"t"}}
 	_, err := cloudevents.Decoder{Limits: cloudevents.Limits{MaxEventBytes: 4}}.Decode("", header, []byte("12345"))
 	require.Equal(t, router.TooLarge, router.ErrorCode(err))
+}
+
+func TestAttributesOverTheLimitsAreTooLargeWithThePlace(t *testing.T) {
+	long := with(`,"subject":"` + strings.Repeat("x", router.MaxAttributeBytes) + `"`)
+	events, err := cloudevents.Decoder{}.Decode(cloudevents.BatchType, nil, []byte("["+with("")+","+long+"]"))
+	require.Equal(t, []string{"body[1]"}, locationsOf(t, events, err, router.TooLarge))
+
+	header := http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Source": {"/a"}, "Ce-Type": {strings.Repeat("x", router.MaxAttributeBytes)}}
+	events, err = cloudevents.Decoder{}.Decode("", header, nil)
+	require.Equal(t, []string{"header"}, locationsOf(t, events, err, router.TooLarge))
 }
 
 func TestTheDefaultLimitsAreThoseOfTheAPI(t *testing.T) {

@@ -22,7 +22,7 @@ func (p *problems) add(location, message string) {
 	}
 }
 
-// addAll notes the problems that an error holds, with their locations put in place, and returns an error that is not a matter of problems.
+// addAll notes the problems of an error that says the event is malformed, with their locations put in place, and returns any other error.
 func (p *problems) addAll(err error, locate func(string) string) error {
 	e, ok := errors.AsType[*router.Error](relocated(err, locate))
 	if !ok || e.Code != router.Malformed || len(e.Problems) == 0 {
@@ -34,7 +34,7 @@ func (p *problems) addAll(err error, locate func(string) string) error {
 	return nil
 }
 
-// err gives everything as one error, or nil. Problems are in the order of their locations where the order in which they were found is random.
+// err gives everything as one error, or nil.
 func (p problems) err() error {
 	if len(p) == 0 {
 		return nil
@@ -53,6 +53,17 @@ func relocated(err error, locate func(string) string) error {
 	for i := range moved.Problems {
 		moved.Problems[i].Location = locate(moved.Problems[i].Location)
 	}
+	return &moved
+}
+
+// placed copies an error without problems as one with its message as the problem of a location.
+func placed(err error, location string) error {
+	e, ok := errors.AsType[*router.Error](err)
+	if !ok || len(e.Problems) > 0 {
+		return err
+	}
+	moved := *e
+	moved.Problems = []router.Problem{{Location: location, Message: e.Message}}
 	return &moved
 }
 

@@ -83,4 +83,6 @@ func before(p router.Position) router.Position {
 // isStart tells whether a position stands before every event of its partition.
 func isStart(p router.Position) bool { return p.MS <= 0 && p.Seq == 0 }
 
-func allAtStart(positions []router.Position) bool { return !slices.ContainsFunc(positions, func(p router.Position) bool { return !isStart(p) }) }
+func allAtStart(positions []router.Position) bool {
+	return !slices.ContainsFunc(positions, func(p router.Position) bool { return !isStart(p) })
+}

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/streamlatch/streamlatch/router"
 )
 
@@ -54,11 +52,11 @@ func (s *Server) create(c call, draft router.SubscriptionDraft) error {
 		return fmt.Errorf("create subscription %q: %w", sub.Name, err)
 	}
 	c.w.Header().Set("Location", "/v1/subscriptions/"+stored.ID)
-	writeSubscription(c.w, http.StatusCreated, stored, router.View{Secret: stored.Sink.Secret == fresh})
+	writeSubscription(c.w, http.StatusCreated, stored, router.SubscriptionView{Secret: stored.Sink.Secret == fresh})
 	return nil
 }
 
-func writeSubscription(w http.ResponseWriter, status int, sub router.Subscription, view router.View) {
+func writeSubscription(w http.ResponseWriter, status int, sub router.Subscription, view router.SubscriptionView) {
 	w.Header().Set("ETag", sub.ETag())
 	w.Header().Set("Cache-Control", "no-store")
 	writeBody(w, status, jsonType, append(router.AppendSubscription(nil, sub, view), '\n'))
@@ -95,14 +93,20 @@ func (s *Server) putSubscription(c call) error {
 	if err != nil {
 		return err
 	}
-	err = s.change(c, pre, func(old router.Subscription) (router.Subscription, error) { return draft.Replace(old) })
-	if ref.Name == "" || router.ErrorCode(err) != router.NotFound {
-		return err
+	for range maxTries {
+		err := s.change(c, pre, func(old router.Subscription) (router.Subscription, error) { return draft.Replace(old) })
+		if ref.Name == "" || router.ErrorCode(err) != router.NotFound {
+			return err
+		}
+		if err := pre.checkAbsent(); err != nil {
+			return err
+		}
+		if err := s.create(c, draft); router.ErrorCode(err) != router.Conflict {
+			return err
+		}
+		// Somebody else has just created it: what holds for one that is there holds now.
 	}
-	if err := pre.checkAbsent(); err != nil {
-		return err
-	}
-	return s.create(c, draft)
+	return errBusy()
 }
 
 // draftFor reads a document that is put at a reference: at a name, which it may leave out and must not contradict, or at an id.
@@ -143,13 +147,17 @@ func (s *Server) change(c call, pre preconditions, edit func(old router.Subscrip
 	for range maxTries {
 		stored, err := s.changeOnce(c, pre, edit)
 		if err == nil {
-			writeSubscription(c.w, http.StatusOK, stored, router.View{})
+			writeSubscription(c.w, http.StatusOK, stored, router.SubscriptionView{})
 			return nil
 		}
 		if pre.namesVersion() || !errors.Is(err, errOvertaken) {
 			return err
 		}
 	}
+	return errBusy()
+}
+
+func errBusy() error {
 	return router.Errorf(router.Unavailable, "the subscription is being changed by others all the time")
 }
 
@@ -217,7 +225,11 @@ func (s *Server) showSubscription(c call) error {
 	if err != nil {
 		return fmt.Errorf("read the state of subscription %q: %w", sub.Name, err)
 	}
-	writeSubscription(c.w, http.StatusOK, sub, router.View{Status: subscriptionStatus(sub, status)})
+	shown, err := showSubscriptionStatus(sub, status)
+	if err != nil {
+		return err
+	}
+	writeSubscription(c.w, http.StatusOK, sub, router.SubscriptionView{Status: shown})
 	return nil
 }
 
@@ -247,7 +259,7 @@ func (s *Server) listSubscriptions(c call) error {
 		if i > 0 {
 			items = append(items, ',')
 		}
-		items = router.AppendSubscription(items, sub, router.View{})
+		items = router.AppendSubscription(items, sub, router.SubscriptionView{})
 	}
 	writeBody(c.w, http.StatusOK, jsonType, closeList(items, next))
 	return nil
@@ -279,6 +291,3 @@ func (s *Server) allow(c call, attempt time.Duration) (context.Context, context.
 }
 
 var errTestTimeout = errors.New("the test took too long")
-
-// rawJSON is JSON that stands in a document as it is.
-type rawJSON = jsontext.Value

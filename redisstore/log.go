@@ -61,10 +61,14 @@ func (s *Store) records(partition int, entries []redis.XMessage, err error) ([]r
 		if err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
 		}
-		raw, _ := entry.Values[eventField].(string)
-		records[i] = record(position, raw)
+		records[i] = recordOf(position, entry)
 	}
 	return records, nil
+}
+
+func recordOf(position router.Position, entry redis.XMessage) router.Record {
+	raw, _ := entry.Values[eventField].(string)
+	return record(position, raw)
 }
 
 func record(position router.Position, raw string) router.Record {
@@ -75,28 +79,79 @@ func record(position router.Position, raw string) router.Record {
 	return router.Record{Position: position, Event: event}
 }
 
-// LoadEvents returns events for deliveries: from the log, else from the copies; see router.QueueStore.
+// LoadEvents returns events for deliveries: from the log, else from the copies; see router.QueueStore. A queue that most events go to has
+// most of what it needs side by side, so it reads a stretch of the log first and one by one only what that did not bring.
 func (s *Store) LoadEvents(ctx context.Context, partition int, positions []router.Position) ([]router.Record, error) {
 	found := make([]router.Record, len(positions))
+	missing, err := s.loadStretch(ctx, partition, positions, found)
+	if err != nil {
+		return nil, err
+	}
+	if missing, err = s.loadSingly(ctx, partition, positions, missing, found); err != nil {
+		return nil, err
+	}
+	return found, s.loadCopies(ctx, partition, positions, missing, found)
+}
+
+// loadStretch reads as many entries as there are positions, from the lowest on, and returns the indexes of what was not among them.
+func (s *Store) loadStretch(ctx context.Context, partition int, positions []router.Position, into []router.Record) (missing []int, err error) {
+	places := make(map[router.Position][]int, len(positions))
+	low, high := positions[0], positions[0]
+	for i, p := range positions {
+		places[p] = append(places[p], i)
+		if p.Compare(low) < 0 {
+			low = p
+		}
+		if p.Compare(high) > 0 {
+			high = p
+		}
+	}
+	if len(positions) >= stretchFrom {
+		entries, err := s.reader.XRangeN(ctx, s.keys[partition].log(), low.ID(), high.ID(), int64(len(places))).Result()
+		if err != nil {
+			return nil, unavailable(err, "read events of deliveries")
+		}
+		for _, entry := range entries {
+			p, err := router.ParseStreamID(partition, entry.ID)
+			if err != nil {
+				return nil, fmt.Errorf("read events of deliveries: %w", err)
+			}
+			for _, i := range places[p] {
+				into[i] = recordOf(p, entry)
+			}
+			delete(places, p)
+		}
+	}
+	for _, indexes := range places {
+		missing = append(missing, indexes...)
+	}
+	return missing, nil
+}
+
+// stretchFrom is from how many positions on a stretch is read.
+const stretchFrom = 8
+
+func (s *Store) loadSingly(ctx context.Context, partition int, positions []router.Position, wanted []int, into []router.Record) (missing []int, err error) {
+	if len(wanted) == 0 {
+		return nil, nil
+	}
 	pipe := s.reader.Pipeline()
-	calls := make([]*redis.XMessageSliceCmd, len(positions))
-	for i, position := range positions {
-		calls[i] = pipe.XRangeN(ctx, s.keys[partition].log(), position.ID(), position.ID(), 1)
+	calls := make([]*redis.XMessageSliceCmd, len(wanted))
+	for i, index := range wanted {
+		id := positions[index].ID()
+		calls[i] = pipe.XRangeN(ctx, s.keys[partition].log(), id, id, 1)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, unavailable(err, "read events of deliveries")
 	}
-	var missing []int
 	for i, call := range calls {
-		entries := call.Val()
-		if len(entries) == 0 {
-			missing = append(missing, i)
-			continue
+		if entries := call.Val(); len(entries) > 0 {
+			into[wanted[i]] = recordOf(positions[wanted[i]], entries[0])
+		} else {
+			missing = append(missing, wanted[i])
 		}
-		raw, _ := entries[0].Values[eventField].(string)
-		found[i] = record(positions[i], raw)
 	}
-	return found, s.loadCopies(ctx, partition, positions, missing, found)
+	return missing, nil
 }
 
 func (s *Store) loadCopies(ctx context.Context, partition int, positions []router.Position, missing []int, into []router.Record) error {

@@ -37,7 +37,7 @@ func (f *eventFaults) required(name, value string) {
 }
 
 // attributes checks the core attributes, all but datacontenttype.
-func (f *eventFaults) attributes(e EventFields) {
+func (f *eventFaults) attributes(e *EventFields) {
 	f.required("id", e.ID)
 	f.required("type", e.Type)
 	f.add("subject", textFault(e.Subject))

@@ -82,11 +82,11 @@ func NewEvent(f EventFields) (Event, error) {
 // NewParsedEvent is NewEvent for callers that have parsed the data: it trusts them that JSONData is one valid JSON value without duplicate names, and
 // checks all else.
 func NewParsedEvent(f EventFields) (Event, error) {
-	if err := checkSize(f); err != nil {
+	if err := checkSize(&f); err != nil {
 		return Event{}, err
 	}
 	var found eventFaults
-	found.attributes(f)
+	found.attributes(&f)
 	found.add("datacontenttype", contentTypeFault(f.DataContentType, f.DataKind))
 	found.add("data", dataFault(f.Data, f.DataKind))
 	if f.Extensions = sortedExtensions(f.Extensions); f.Extensions != nil {
@@ -103,7 +103,7 @@ func malformed(found eventFaults) *Error {
 }
 
 // checkSize holds the attributes against their limits before anything else looks at them.
-func checkSize(f EventFields) error {
+func checkSize(f *EventFields) error {
 	if len(f.Extensions) > MaxExtensions {
 		return Errorf(TooLarge, "an event may have at most %d extension attributes", MaxExtensions)
 	}

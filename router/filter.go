@@ -2,6 +2,7 @@ package router
 
 import (
 	"encoding/json"
+	"slices"
 	"sync"
 )
 
@@ -59,9 +60,9 @@ func compileTypes(faults *docFaults, list []string) []TypePattern {
 	for i, s := range list {
 		if fault := typePatternFault(s); fault != "" {
 			faults.add(itemAt("types", i), "%s", fault)
-			continue
+		} else if p := (TypePattern{s}); !slices.Contains(types, p) {
+			types = append(types, p)
 		}
-		types = append(types, TypePattern{s})
 	}
 	return types
 }
@@ -74,7 +75,7 @@ func (c *CompiledFilter) place() placed {
 	p := placed{paths: newPaths(newSeed())}
 	for _, path := range c.paths {
 		var s slot
-		p.paths, s = p.paths.with(path)
+		p.paths, s = p.paths.with(nil, path)
 		p.slots = append(p.slots, s)
 	}
 	return p

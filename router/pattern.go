@@ -83,11 +83,8 @@ func (c *patternCompiler) compile(n syntaxNode, at string) *pattern {
 	if c.values > MaxPatternValues {
 		c.faults.add(at, "has %d values; at most %d are possible", c.values, MaxPatternValues)
 	}
-	for i, b := range p.branches {
-		if len(b) > MaxPatternFields {
-			c.faults.add(at, "has %d fields that must match together; at most %d are possible", len(b), MaxPatternFields)
-		}
-		slices.SortFunc(p.branches[i], func(a, b *field) int { return strings.Compare(a.path, b.path) })
+	for _, b := range p.branches {
+		slices.SortFunc(b, func(a, b *field) int { return strings.Compare(a.path, b.path) })
 	}
 	return p
 }
@@ -98,18 +95,16 @@ func (c *patternCompiler) object(branches []branch, n syntaxNode, path, at strin
 		c.faults.add(at, "must not be an empty object")
 	}
 	for _, m := range n.members {
-		at, path := memberAt(at, m.name), joinPath(path, m.name)
+		at := memberAt(at, m.name)
 		switch {
 		case m.name == "$or" && !c.plain:
-			branches = c.or(branches, m.value, strings.TrimSuffix(path, ".$or"), at)
+			branches = c.or(branches, m.value, path, at)
 		case m.value.kind == jsontext.KindBeginObject:
-			branches = c.object(branches, m.value, path, at)
+			branches = c.object(branches, m.value, joinPath(path, m.name), at)
 		case m.value.kind == jsontext.KindBeginArray:
 			f := c.valueList(m.value, at)
-			f.path = path
-			for i := range branches {
-				branches[i] = branches[i].with(&f)
-			}
+			f.path = joinPath(path, m.name)
+			c.add(branches, &f)
 		default:
 			c.faults.add(at, "must be an array of values, or an object, not %s", m.value.typeName())
 		}
@@ -125,15 +120,20 @@ func joinPath(path, name string) string {
 	return path + "." + name
 }
 
-// with gives a branch a field, in the place of the one at the same path.
-func (b branch) with(f *field) branch {
-	for i := range b {
-		if b[i].path == f.path {
-			b[i] = f
-			return b
+// add gives each branch a field, in the place of the one at the same path.
+func (c *patternCompiler) add(branches []branch, f *field) {
+	for i, b := range branches {
+		same := slices.IndexFunc(b, func(old *field) bool { return old.path == f.path })
+		switch {
+		case same >= 0:
+			b[same] = f
+		case len(b) == MaxPatternFields:
+			c.faults.spoil("pattern", "has more than %d fields that must match together", MaxPatternFields)
+			return
+		default:
+			branches[i] = append(b, f)
 		}
 	}
-	return append(b, f)
 }
 
 // or multiplies the branches by the alternatives of $or.

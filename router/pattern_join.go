@@ -46,12 +46,18 @@ func (j *joint) collect(i int, f *field) bool {
 	options := j.options[i][:0]
 	for number := j.view.first(j.slots[f.place]); number != 0; number = j.view.at(number).next {
 		v := j.view.at(number)
-		if len(options) > 0 && options[len(options)-1] >= v.element || !f.pass(v) {
+		if len(options) > 0 && options[len(options)-1] == v.element || !f.pass(v) {
 			continue
 		}
-		if options = append(options, v.element); v.element == 0 {
+		if v.element == 0 {
+			options = append(options[:0], 0)
 			break
 		}
+		options = append(options, v.element)
+	}
+	if !slices.IsSorted(options) { // arrays within arrays
+		slices.Sort(options)
+		options = slices.Compact(options)
 	}
 	j.options[i] = options
 	return f.absent || len(options) > 0

@@ -1,5 +1,7 @@
 package router
 
+import "sync"
+
 // View is an event as filters see it: a JSON object with the attributes at the top and the payload under "data". It decodes the payload when
 // a filter first asks for something in it, in one pass over its text that keeps only what some filter of the index asks for.
 //
@@ -7,7 +9,7 @@ package router
 // are JSON. In all other cases, and where it nests deeper than MaxPayloadDepth, it is absent. A name that an object has twice counts as two
 // values of one field.
 //
-// A View is for one goroutine. It can be used again for another event with Reset, which keeps its buffers. The zero View has a zero Event.
+// A View is for one goroutine. It can be used again for another event: by itself with Reset, or by whoever calls NewView after Release.
 type View struct {
 	event    Event
 	document string // in place of event: a whole JSON document, for tests
@@ -52,11 +54,20 @@ type element struct {
 	last   int32 // the last element within it
 }
 
-// NewView makes a View of an event.
+// viewPool holds Views that were released.
+var viewPool = sync.Pool{New: func() any { return &View{} }}
+
+// NewView gives a View of an event.
 func NewView(e Event) *View {
-	v := &View{}
+	v := viewPool.Get().(*View)
 	v.Reset(e)
 	return v
+}
+
+// Release gives the View back; it must not be used any more.
+func (v *View) Release() {
+	v.Reset(Event{})
+	viewPool.Put(v)
 }
 
 // keepValues is how much of a View's buffers survives Reset: more is for rare, large payloads.

@@ -2,7 +2,6 @@ package router
 
 import (
 	"hash/maphash"
-	"iter"
 	"strings"
 )
 
@@ -43,6 +42,9 @@ type freeSlot struct {
 	next   *freeSlot
 }
 
+// newSeed seeds the hashes of names and values, so that nobody can choose ones that collide.
+func newSeed() maphash.Seed { return maphash.MakeSeed() }
+
 func newPaths(seed maphash.Seed) *paths { return &paths{seed: seed, root: &pathNode{}} }
 
 // slots is how many numbers of slots there may be.
@@ -75,7 +77,7 @@ func (p *paths) below(n *pathNode, name string) *pathNode {
 func (p *paths) slotOf(path string) slot { return p.below(p.root, path).slot }
 
 // with gives paths that have one more user for a path, and the path's slot.
-func (p *paths) with(path string) (*paths, slot) {
+func (p *paths) with(e *edit, path string) (*paths, slot) {
 	c := *p
 	s := payloadSlot
 	if first, _, _ := strings.Cut(path, "."); first != dataPath {
@@ -90,25 +92,25 @@ func (p *paths) with(path string) (*paths, slot) {
 		s |= slot(c.next)
 		c.next++
 	}
-	c.root = c.change(c.root, path, s, +1)
+	c.root = c.change(e, c.root, path, s, +1)
 	return &c, s
 }
 
 // without gives paths that have one user less for a path.
-func (p *paths) without(path string) *paths {
+func (p *paths) without(e *edit, path string) *paths {
 	c := *p
 	n := p.below(p.root, path)
 	if n.users == 1 {
 		c.free = &freeSlot{n.slot.number(), c.free}
 	}
-	if c.root = c.change(c.root, path, n.slot, -1); c.root == nil {
+	if c.root = c.change(e, c.root, path, n.slot, -1); c.root == nil {
 		c.root = &pathNode{}
 	}
 	return &c
 }
 
 // change adds users to the node that a path leads to from n. A node that has neither users nor children is nil.
-func (p *paths) change(n *pathNode, path string, s slot, users int) *pathNode {
+func (p *paths) change(e *edit, n *pathNode, path string, s slot, users int) *pathNode {
 	c := pathNode{}
 	if n != nil {
 		c = *n
@@ -117,14 +119,14 @@ func (p *paths) change(n *pathNode, path string, s slot, users int) *pathNode {
 	hash := maphash.String(p.seed, name)
 	child, _ := c.children.get(hash, name)
 	if more {
-		child = p.change(child, rest, s, users)
+		child = p.change(e, child, rest, s, users)
 	} else {
 		child = child.withUsers(s, users)
 	}
 	if child != nil {
-		c.children = c.children.with(nil, hash, name, child)
+		c.children = c.children.with(e, hash, name, child)
 	} else {
-		c.children = c.children.without(nil, hash, name)
+		c.children = c.children.without(e, hash, name)
 	}
 	if c.children.size == 0 && c.users == 0 {
 		return nil
@@ -142,16 +144,4 @@ func (n *pathNode) withUsers(s slot, users int) *pathNode {
 		return nil
 	}
 	return &c
-}
-
-// pathsOf makes the paths of one filter, and their slots in that order.
-func pathsOf(seed maphash.Seed, list iter.Seq[string]) (*paths, []slot) {
-	p := newPaths(seed)
-	var slots []slot
-	for path := range list {
-		var s slot
-		p, s = p.with(path)
-		slots = append(slots, s)
-	}
-	return p, slots
 }

@@ -14,12 +14,17 @@ import (
 	"github.com/streamlatch/streamlatch/router"
 )
 
-// timeoutError is the cause of a context that ended by the sink's timeout.
-type timeoutError struct{ after time.Duration }
+// timeoutError is the cause of a context that ended because something took too long. It is a net.Error.
+type timeoutError struct {
+	what  string // that did not come
+	after time.Duration
+}
 
 func (e timeoutError) Error() string {
-	return fmt.Sprintf("no complete answer within %s", router.Duration(e.after))
+	return fmt.Sprintf("no %s within %s", e.what, router.Duration(e.after))
 }
+func (e timeoutError) Timeout() bool   { return true }
+func (e timeoutError) Temporary() bool { return true }
 
 // tlsError marks an error of the TLS handshake, which crypto/tls has no type for.
 type tlsError struct{ err error }
@@ -55,14 +60,14 @@ func classifyEnd(cause error) (router.Outcome, string) {
 func outcomeOf(err error) router.Outcome {
 	_, isDNS := errors.AsType[*net.DNSError](err)
 	_, isTLS := errors.AsType[*tlsError](err)
-	timeout, isNet := errors.AsType[net.Error](err)
+	slow, isNet := errors.AsType[net.Error](err)
 	op, isOp := errors.AsType[*net.OpError](err)
 	switch {
 	case errors.Is(err, ErrBlocked):
 		return router.OutcomeBlocked
 	case isDNS:
 		return router.OutcomeDNS
-	case isNet && timeout.Timeout():
+	case isNet && slow.Timeout():
 		return router.OutcomeTimeout
 	case isTLS, isOp && (op.Op == "remote error" || op.Op == "local error"): // alerts after the handshake
 		return router.OutcomeTLS

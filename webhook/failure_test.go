@@ -37,6 +37,7 @@ func TestEveryErrorHasItsOutcome(t *testing.T) {
 		{dial(call(syscall.ETIMEDOUT)), router.OutcomeTimeout},
 		{dial(os.ErrDeadlineExceeded), router.OutcomeTimeout},
 		{&tlsError{context.DeadlineExceeded}, router.OutcomeTimeout},
+		{&tlsError{timeoutError{"TLS handshake", handshakeTimeout}}, router.OutcomeTimeout},
 		{&tlsError{x509.UnknownAuthorityError{}}, router.OutcomeTLS},
 		{&tlsError{io.EOF}, router.OutcomeTLS},
 		{&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, router.OutcomeTLS},

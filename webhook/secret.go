@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/streamlatch/streamlatch/router"
 )
 
 // Prefixes of keys in their text form (Standard Webhooks 1.0.0, "Signature scheme").
@@ -42,6 +44,18 @@ func ParseSecret(s string) (Secret, error) {
 		return Secret{}, fmt.Errorf("holds %d bytes; a secret has %d to %d", len(key), minSecret, maxSecret)
 	}
 	return Secret{string(key)}, nil
+}
+
+// CheckSecret tells whether a text can be the secret of a sink: what ParseSecret reads, with its prefix. It fits router.Rules.
+func CheckSecret(s string) error {
+	_, err := ParseSecret(s)
+	if err == nil && !strings.HasPrefix(s, secretPrefix) {
+		err = errors.New("must start with whsec_")
+	}
+	if err != nil {
+		return &router.Error{Code: router.Invalid, Message: err.Error()}
+	}
+	return nil
 }
 
 // NewSecret makes a secret of 32 bytes in its text form. random is crypto/rand.Reader, which never fails; NewSecret panics where another reader does.

@@ -11,6 +11,8 @@ import (
 	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/streamlatch/streamlatch/router"
 )
 
 func TestParseSecret(t *testing.T) {
@@ -43,6 +45,13 @@ func TestParseSecret(t *testing.T) {
 			_, err := ParseSecret(c.text)
 			require.Equal(t, c.ok, err == nil, "%v", err)
 		})
+	}
+}
+
+func TestCheckSecretWantsThePrefix(t *testing.T) {
+	require.NoError(t, CheckSecret(knownSecret))
+	for _, bad := range []string{"", "whsec_", knownSecret[6:], knownSecret + "A", "whsk_" + knownSecret[6:]} {
+		require.Equal(t, router.Invalid, router.ErrorCode(CheckSecret(bad)), bad)
 	}
 }
 

@@ -88,7 +88,7 @@ func (s *Sender) attempt(ctx context.Context, r Request, at time.Time) router.At
 	if timeout <= 0 {
 		timeout = router.DefaultSinkTimeout.Std()
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, timeout, timeoutError{timeout})
+	limited, cancel := context.WithTimeoutCause(ctx, timeout, timeoutError{"complete answer", timeout})
 	defer cancel()
 	req, err := s.request(limited, r, at)
 	if err != nil {
@@ -123,8 +123,9 @@ func (s *Sender) request(ctx context.Context, r Request, at time.Time) (*http.Re
 	return req.WithContext(ctx), nil
 }
 
-// eventBody renders the body, in a buffer of its own. A pooled one costs more than it saves: to learn when the transport, which may go on sending after the
-// answer has come, is done with it takes a body type of ours, and for such net/http sends header and body in two writes instead of one (a third of the throughput).
+// eventBody renders the body, in a buffer of its own. A pooled one would cost more than it saves: to learn when a transport is done with it, which can be
+// after the answer, takes a body type of ours, and for such net/http sends header and body in two writes instead of one. Measured against a bare loop of
+// POSTs: 0.70 of its throughput with a pool, 0.84 without.
 func eventBody(mode router.Mode, e router.Event) []byte {
 	if mode == router.Binary {
 		return e.Data()

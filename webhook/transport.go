@@ -67,12 +67,12 @@ func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn
 	}
 	config := d.tls.Clone()
 	config.ServerName = strings.TrimSuffix(host, ".")
-	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout, fmt.Errorf("TLS handshake not done within %s", handshakeTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout, timeoutError{"TLS handshake", handshakeTimeout})
 	defer cancel()
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
-		return nil, &tlsError{err}
+		return nil, &tlsError{cmp.Or(context.Cause(ctx), err)}
 	}
 	return secure, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"net/http"
+	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
@@ -85,14 +86,11 @@ func elements(array []byte) ([][]byte, error) {
 
 // startRelay begins to post what is in the log and what comes: ?to=URL&workers=64.
 func (b *bare) startRelay(c echo.Context) error {
-	var target struct {
-		To      string `query:"to"`
-		Workers int    `query:"workers"`
+	workers, err := strconv.Atoi(c.QueryParam("workers"))
+	if err != nil || workers < 1 {
+		return echo.NewHTTPError(http.StatusBadRequest, "workers is not a number above 0")
 	}
-	if err := c.Bind(&target); err != nil {
-		return err
-	}
-	r := newRelay(b.client, target.To, target.Workers)
+	r := newRelay(b.client, c.QueryParam("to"), workers)
 	go r.run(b.ctx)
 	return c.NoContent(http.StatusNoContent)
 }

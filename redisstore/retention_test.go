@@ -1,0 +1,183 @@
+package redisstore_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/streamlatch/streamlatch/internal/redistest"
+	"github.com/streamlatch/streamlatch/redisstore"
+	"github.com/streamlatch/streamlatch/router"
+)
+
+func TestWhatAQueueNeedsIsCopiedBeforeTheLogIsTrimmed(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr, func(c *redisstore.Config) { c.LogMaxBytes = 1 })
+		sub := create(t, s, "slow", "x.*")
+		sub.Delivery.MaxInFlight = 2
+		sub.Delivery.Retry = router.Retry{Schedule: []router.Duration{router.Duration(50 * time.Millisecond), router.Duration(50 * time.Millisecond), router.Duration(50 * time.Millisecond)}}
+		_, err := s.ReplaceSubscription(t.Context(), sub)
+		require.NoError(t, err)
+
+		var up atomic.Bool
+		out := newSink()
+		out.answer = func(router.Sending) router.Outcome {
+			if up.Load() {
+				return router.OutcomeDelivered
+			}
+			return router.OutcomeRefused
+		}
+		hang := make(chan struct{})
+		gate := newSink()
+		gate.answer = func(one router.Sending) router.Outcome {
+			<-hang
+			attempt := out.Send(t.Context(), one)
+			return attempt.Outcome
+		}
+		start(t, s, gate)
+		const events = 300
+		for i := range events {
+			appendOne(t, s, event(t, fmt.Sprint(i), "x.y"))
+		}
+		routed := func() bool {
+			status, err := s.SubscriptionStatus(t.Context(), sub.ID)
+			require.NoError(t, err)
+			return status.Backlog == events
+		}
+		eventually(t, routed, "all are queued")
+		trimmed := func() bool {
+			_, err := s.Housekeep(t.Context(), 0)
+			require.NoError(t, err)
+			records, err := s.ReadLog(t.Context(), router.Position{}, 1000, 0)
+			require.NoError(t, err)
+			return len(records) < 150
+		}
+		eventually(t, trimmed, "the log is trimmed though a queue points at it")
+		up.Store(true)
+		close(hang)
+		eventually(t, func() bool { return out.count("slow") == events }, "every event is delivered all the same")
+		eventually(t, func() bool {
+			return redistest.Client(t, addr).HLen(t.Context(), redisstore.Key(s, "copies")).Val() == 0
+		}, "no copy is left behind")
+		require.Zero(t, redistest.Client(t, addr).HLen(t.Context(), redisstore.Key(s, "holds")).Val())
+	})
+}
+
+func TestTheLogIsNeverTrimmedPastWhatIsRouted(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr, func(c *redisstore.Config) { c.LogMaxBytes = 1 })
+		for i := range 300 {
+			appendOne(t, s, event(t, fmt.Sprint(i), "x.y"))
+		}
+		for range 5 {
+			_, err := s.Housekeep(t.Context(), 0)
+			require.NoError(t, err)
+		}
+		records, err := s.ReadLog(t.Context(), router.Position{}, 1000, 0)
+		require.NoError(t, err)
+		require.Len(t, records, 300)
+	})
+}
+
+func TestADeletedSubscriptionLeavesNothingBehind(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		sub := create(t, s, "gone", "x.*")
+		out := newSink()
+		out.answer = func(router.Sending) router.Outcome { return router.OutcomeRefused }
+		_, stop := start(t, s, out)
+		for i := range 700 {
+			appendOne(t, s, event(t, fmt.Sprint(i), "x.y"))
+		}
+		eventually(t, func() bool {
+			status, err := s.SubscriptionStatus(t.Context(), sub.ID)
+			require.NoError(t, err)
+			return status.Backlog == 700 && status.InFlight == 0 && status.Retrying == 700
+		}, "all were tried once")
+		stop()
+		dropped, err := s.DeleteSubscription(t.Context(), sub.ID, 0)
+		require.NoError(t, err)
+		require.EqualValues(t, 700, dropped)
+		eventually(t, func() bool {
+			more, err := s.Housekeep(t.Context(), 0)
+			require.NoError(t, err)
+			return !more
+		}, "its queue is removed in steps")
+		left := redistest.Client(t, addr).Keys(t.Context(), redisstore.Key(s, "*"+sub.ID)).Val()
+		require.Empty(t, left)
+	})
+}
+
+func TestOldDeadLettersAreRemoved(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr, func(c *redisstore.Config) { c.DeadLetterRetention = time.Millisecond })
+		sub := create(t, s, "bad", "x.*")
+		sub.Delivery.Retry = router.Retry{}
+		_, err := s.ReplaceSubscription(t.Context(), sub)
+		require.NoError(t, err)
+		out := newSink()
+		out.answer = func(router.Sending) router.Outcome { return router.OutcomeStatus }
+		_, stop := start(t, s, out)
+		appendOne(t, s, event(t, "a", "x.y"))
+		eventually(t, func() bool {
+			status, err := s.SubscriptionStatus(t.Context(), sub.ID)
+			require.NoError(t, err)
+			return status.Dead == 1
+		}, "it becomes a dead letter")
+		stop()
+		eventually(t, func() bool {
+			_, err := s.Housekeep(t.Context(), 0)
+			require.NoError(t, err)
+			letters, _, err := s.DeadLetters(t.Context(), router.DeadLetterFilter{}, "", 10)
+			require.NoError(t, err)
+			return len(letters) == 0
+		}, "it goes")
+		require.Zero(t, redistest.Client(t, addr).HLen(t.Context(), redisstore.Key(s, "copies")).Val())
+	})
+}
+
+func TestEntriesThatCannotBeRoutedAreSetAsideAndThePartitionGoesOn(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		c := redistest.Client(t, addr)
+		good, spoilt := create(t, s, "good", "x.*"), create(t, s, "spoilt", "x.*")
+		require.NoError(t, c.Set(t.Context(), redisstore.Key(s, "q:"+spoilt.ID), "not a list", 0).Err())
+		require.NoError(t, c.Do(t.Context(), "XADD", redisstore.Key(s, "log"), "1-0", "e", "garbage").Err())
+		require.NoError(t, c.Do(t.Context(), "XADD", redisstore.Key(s, "log"), "1-1", "other", "field").Err())
+		out := newSink()
+		start(t, s, out)
+		appendOne(t, s, event(t, "a", "x.y"))
+		eventually(t, func() bool { return out.count("good") == 1 }, "the rest is routed")
+		letters, _, err := s.DeadLetters(t.Context(), router.DeadLetterFilter{}, "", 10)
+		require.NoError(t, err)
+		require.Len(t, letters, 3)
+		reasons := map[string]int{}
+		for _, l := range letters {
+			reasons[l.Reason]++
+		}
+		require.Equal(t, map[string]int{"malformed": 2, "queue-unusable": 1}, reasons)
+		_ = good
+	})
+}
+
+func TestADisabledSubscriptionCountsWhatItDoesNotGet(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		sub := create(t, s, "off", "x.*")
+		sub.Enabled = false
+		_, err := s.ReplaceSubscription(t.Context(), sub)
+		require.NoError(t, err)
+		out := newSink()
+		start(t, s, out)
+		appendOne(t, s, event(t, "a", "x.y"))
+		eventually(t, func() bool {
+			status, err := s.SubscriptionStatus(t.Context(), sub.ID)
+			require.NoError(t, err)
+			return status.NotQueued == 1
+		}, "it is counted")
+		require.Zero(t, out.count("off"))
+	})
+}

@@ -1,0 +1,161 @@
+package router
+
+import (
+	"hash/maphash"
+	"slices"
+)
+
+// Index finds the filters that match an event, each under an id, at a cost that depends on how many match, and hardly on how many there
+// are. It files a filter by the types it wants and then by values that it needs at some path; only what can't be told apart so
+// (ranges, suffixes, wildcards and the like, of the same types) is evaluated for every event.
+//
+// An Index is immutable and safe for concurrent use; changing it makes another one, at a cost that does not depend on its size.
+type Index struct {
+	seed    maphash.Seed
+	paths   *paths
+	entries hamt[string, *entry]
+
+	exact hamt[string, *indexNode] // filters that want one type
+	stars *typeNode                // filters that want types with a star
+	any   *indexNode               // filters that any type may match
+}
+
+// entry is a filter in an index.
+type entry struct {
+	id     string
+	filter *CompiledFilter
+	slots  []slot // where the values for its paths are, in their order
+}
+
+// NewIndex makes an empty index.
+func NewIndex() *Index {
+	seed := newSeed()
+	return &Index{seed: seed, paths: newPaths(seed)}
+}
+
+// Len is the number of filters.
+func (x *Index) Len() int { return x.entries.size }
+
+// With gives an index that has the filter under the id, in the place of the one that was there.
+func (x *Index) With(id string, filter *CompiledFilter) *Index {
+	e := x.Edit()
+	e.Set(id, filter)
+	return e.Index()
+}
+
+// Without gives an index that has nothing under the id.
+func (x *Index) Without(id string) *Index {
+	e := x.Edit()
+	e.Remove(id)
+	return e.Index()
+}
+
+// Match appends the ids of the filters that match to out, in ascending order.
+func (x *Index) Match(v *View, out []string) []string {
+	v.use(x.paths)
+	m := matching{seed: x.seed, view: v, out: out}
+	eventType := v.event.Type()
+	node, _ := x.exact.get(maphash.String(x.seed, eventType), eventType)
+	m.visit(node)
+	m.visit(x.any)
+	if x.stars != nil && !hasEmptySegment(eventType) {
+		m.visitTypes(x.stars, eventType)
+	}
+	found := m.out[len(out):]
+	slices.Sort(found)
+	return m.out[:len(out)+len(slices.Compact(found))]
+}
+
+// Edit begins a change of many filters, which costs less than as many single ones.
+func (x *Index) Edit() *IndexEdit { return &IndexEdit{index: *x, owner: &edit{}} }
+
+// IndexEdit is a change of an index under way. It is for one goroutine.
+type IndexEdit struct {
+	index Index
+	owner *edit
+}
+
+// Index gives the index as changed so far; the edit can go on without touching it.
+func (e *IndexEdit) Index() *Index {
+	x := e.index
+	e.owner = &edit{}
+	return &x
+}
+
+// Set puts a filter under an id, in the place of the one that was there.
+func (e *IndexEdit) Set(id string, filter *CompiledFilter) {
+	e.Remove(id)
+	n := &entry{id: id, filter: filter, slots: make([]slot, len(filter.paths))}
+	for i, path := range filter.paths {
+		e.index.paths, n.slots[i] = e.index.paths.with(e.owner, path)
+	}
+	e.index.entries = e.index.entries.with(e.owner, e.hash(id), id, n)
+	e.file(n, (*indexNode).with)
+}
+
+// Remove takes out what is under an id.
+func (e *IndexEdit) Remove(id string) {
+	n, ok := e.index.entries.get(e.hash(id), id)
+	if !ok {
+		return
+	}
+	e.file(n, (*indexNode).without)
+	e.index.entries = e.index.entries.without(e.owner, e.hash(id), id)
+	for _, path := range n.filter.paths {
+		e.index.paths = e.index.paths.without(e.owner, path)
+	}
+}
+
+func (e *IndexEdit) hash(s string) uint64 { return maphash.String(e.index.seed, s) }
+
+// file makes a change at all nodes that an entry is filed under by types: those that the filter lists, or else those that a plan needs.
+func (e *IndexEdit) file(n *entry, change func(*indexNode, *filing) *indexNode) {
+	for i, p := range n.filter.plans {
+		f := &filing{edit: e.owner, seed: e.index.seed, posting: posting{n, i}}
+		types := n.filter.typesNeeded(p)
+		switch {
+		case len(n.filter.types) > 0:
+			for _, pattern := range n.filter.types {
+				e.fileUnder(pattern, func(n *indexNode) *indexNode { return change(n, f) })
+			}
+		case types != nil:
+			f.used = append(f.used, n.slots[types.place])
+			for _, k := range types.keys {
+				e.fileUnderType(k.text, func(n *indexNode) *indexNode { return change(n, f) })
+			}
+		default:
+			e.index.any = change(e.index.any, f)
+		}
+	}
+}
+
+// typesNeeded is the condition of a plan that names types, nil if there is none.
+func (c *CompiledFilter) typesNeeded(p plan) *condition {
+	for i := range p {
+		other := func(k key) bool { return k.kind != textKey }
+		if c.paths[p[i].place] == "type" && !slices.ContainsFunc(p[i].keys, other) {
+			return &p[i]
+		}
+	}
+	return nil
+}
+
+func (e *IndexEdit) fileUnder(pattern TypePattern, change func(*indexNode) *indexNode) {
+	switch {
+	case pattern.text == anyType:
+		e.index.any = change(e.index.any)
+	case pattern.isExact():
+		e.fileUnderType(pattern.text, change)
+	default:
+		e.index.stars = e.index.stars.change(e, pattern.text, change)
+	}
+}
+
+func (e *IndexEdit) fileUnderType(eventType string, change func(*indexNode) *indexNode) {
+	node, _ := e.index.exact.get(e.hash(eventType), eventType)
+	if node = change(node); node != nil {
+		e.index.exact = e.index.exact.with(e.owner, e.hash(eventType), eventType, node)
+	} else {
+		e.index.exact = e.index.exact.without(e.owner, e.hash(eventType), eventType)
+	}
+}

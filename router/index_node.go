@@ -1,0 +1,327 @@
+package router
+
+import (
+	"hash/maphash"
+	"slices"
+)
+
+// indexNode holds filters that nothing is known to tell apart yet: up to fewPostings of them as a list, more than that spread by the values they need, each
+// by the condition of its plan under which there are the fewest so far. So a field that many filters have in common does no harm as long as there is
+// another, whatever the order they come in; and where all fields have few values, filters are spread by one after the other. A node is immutable.
+type indexNode struct {
+	size   int                       // postings in the node and below
+	few    []posting                 // not spread yet
+	rest   hamt[posting, struct{}]   // can't be spread any further
+	fields hamt[slot, *indexedField] // spread by the values of these
+}
+
+// fewPostings is how many filters are evaluated rather than spread.
+const fewPostings = 8
+
+// posting is an entry filed by one of its filter's plans.
+type posting struct {
+	entry *entry
+	plan  int
+}
+
+// indexedField is where filters are by the keys that they need at one path.
+type indexedField struct {
+	nodes     hamt[key, *indexNode]
+	addresses int           // how many keys are addresses
+	prefixes  []prefixCount // by length, ascending
+}
+
+// prefixCount is how many keys are prefixes of a length.
+type prefixCount struct{ length, count int }
+
+// filing is a posting on its way through the nodes.
+type filing struct {
+	edit    *edit
+	seed    maphash.Seed
+	posting posting
+	used    []slot // fields that it has been spread by
+}
+
+func (p posting) hash(seed maphash.Seed) uint64 {
+	return maphash.String(seed, p.entry.id) ^ mixed(uint64(p.plan))
+}
+
+func (s slot) hash() uint64 { return mixed(uint64(s)) }
+
+// conditions are those that the posting can still be spread by.
+func (f *filing) conditions(yield func(slot, *condition) bool) {
+	e := f.posting.entry
+	plan := e.filter.plans[f.posting.plan]
+	copies := 1 // that spreading has made
+	for i := range plan {
+		if slices.Contains(f.used, e.slots[plan[i].place]) {
+			copies *= len(plan[i].keys)
+		}
+	}
+	for i := range plan {
+		s := e.slots[plan[i].place]
+		if copies*len(plan[i].keys) <= maxPlanKeys && !slices.Contains(f.used, s) && !yield(s, &plan[i]) {
+			return
+		}
+	}
+}
+
+// below is the filing at the nodes of a field.
+func (f *filing) below(s slot) *filing {
+	c := *f
+	c.used = append(slices.Clip(f.used), s)
+	return &c
+}
+
+// with gives the node with a posting filed.
+func (n *indexNode) with(f *filing) *indexNode {
+	c := indexNode{}
+	if n != nil {
+		c = *n
+	}
+	c.size++
+	s, by := c.best(f)
+	switch {
+	case by == nil:
+		c.rest = c.rest.with(f.edit, f.posting.hash(f.seed), f.posting, struct{}{})
+	case c.fields.size == 0 && len(c.few) < fewPostings:
+		c.few = append(slices.Clip(c.few), f.posting)
+	default:
+		c.spread(f, s, by)
+		c.spreadFew(f)
+	}
+	return &c
+}
+
+// best is the condition under which there are the fewest postings; nil: the posting can't be spread any further. Prefixes, which take longer to look
+// up, have to be worth it.
+func (n *indexNode) best(f *filing) (best slot, by *condition) {
+	least := 0
+	for s, c := range f.conditions {
+		load := 0
+		field, _ := n.fields.get(s.hash(), s)
+		for _, k := range c.keys {
+			load += field.load(f.seed, k)
+		}
+		if by == nil || load < least {
+			best, by, least = s, c, load
+		}
+	}
+	return best, by
+}
+
+func (field *indexedField) load(seed maphash.Seed, k key) int {
+	load := 0
+	if field != nil {
+		if n, ok := field.nodes.get(k.hash(seed), k); ok {
+			load = n.size
+		}
+	}
+	if k.kind == prefixKey {
+		load += fewPostings
+	}
+	return load
+}
+
+// spread files a posting under a condition.
+func (n *indexNode) spread(f *filing, s slot, by *condition) {
+	field, _ := n.fields.get(s.hash(), s)
+	below := f.below(s)
+	for _, k := range by.keys {
+		field = field.change(f, k, func(n *indexNode) *indexNode { return n.with(below) })
+	}
+	n.fields = n.fields.with(f.edit, s.hash(), s, field)
+}
+
+// spreadFew spreads what was only listed.
+func (n *indexNode) spreadFew(f *filing) {
+	few := n.few
+	n.few = nil
+	for _, p := range few {
+		each := *f
+		each.posting = p
+		s, by := n.best(&each)
+		n.spread(&each, s, by)
+	}
+}
+
+// change gives the field with the node of a key changed; a field without nodes is nil.
+func (field *indexedField) change(f *filing, k key, change func(*indexNode) *indexNode) *indexedField {
+	c := indexedField{}
+	if field != nil {
+		c = *field
+	}
+	hash := k.hash(f.seed)
+	before, _ := c.nodes.get(hash, k)
+	after := change(before)
+	switch {
+	case after != nil:
+		c.nodes = c.nodes.with(f.edit, hash, k, after)
+	case before != nil:
+		c.nodes = c.nodes.without(f.edit, hash, k)
+	}
+	switch {
+	case before == nil && after != nil:
+		c.count(k, +1)
+	case before != nil && after == nil:
+		c.count(k, -1)
+	}
+	if c.nodes.size == 0 {
+		return nil
+	}
+	return &c
+}
+
+// count notes that there is one key more, or less.
+func (field *indexedField) count(k key, by int) {
+	switch k.kind {
+	case addressKey:
+		field.addresses += by
+	case prefixKey:
+		i, found := slices.BinarySearchFunc(field.prefixes, len(k.text), func(p prefixCount, n int) int { return p.length - n })
+		prefixes := slices.Clone(field.prefixes)
+		if !found {
+			prefixes = slices.Insert(prefixes, i, prefixCount{length: len(k.text)})
+		}
+		if prefixes[i].count += by; prefixes[i].count == 0 {
+			prefixes = slices.Delete(prefixes, i, i+1)
+		}
+		field.prefixes = prefixes
+	}
+}
+
+// without gives the node without a posting, nil for an empty one. It is n itself where the posting is not there: then it is
+// under another field.
+func (n *indexNode) without(f *filing) *indexNode {
+	if n == nil {
+		return nil
+	}
+	c := *n
+	c.size--
+	if i := slices.Index(n.few, f.posting); i >= 0 {
+		c.few = slices.Delete(slices.Clone(n.few), i, i+1)
+	} else if hash := f.posting.hash(f.seed); c.rest.size > 0 {
+		c.rest = c.rest.without(f.edit, hash, f.posting)
+	}
+	if len(c.few) == len(n.few) && c.rest.size == n.rest.size && !c.gather(f) {
+		return n
+	}
+	if c.size == 0 {
+		return nil
+	}
+	return &c
+}
+
+// gather takes a posting out of the field that it was spread by; false: it is in none.
+func (n *indexNode) gather(f *filing) bool {
+	for s, by := range f.conditions {
+		field, ok := n.fields.get(s.hash(), s)
+		if !ok {
+			continue
+		}
+		below := f.below(s)
+		first, _ := field.nodes.get(by.keys[0].hash(f.seed), by.keys[0])
+		if first == nil || first.without(below) == first {
+			continue
+		}
+		for _, k := range by.keys {
+			field = field.change(f, k, func(n *indexNode) *indexNode { return n.without(below) })
+		}
+		if field != nil {
+			n.fields = n.fields.with(f.edit, s.hash(), s, field)
+		} else {
+			n.fields = n.fields.without(f.edit, s.hash(), s)
+		}
+		return true
+	}
+	return false
+}
+
+// matching is the search for the filters that match one event.
+type matching struct {
+	seed maphash.Seed
+	view *View
+	out  []string
+}
+
+// visit looks through a node.
+func (m *matching) visit(n *indexNode) {
+	if n == nil {
+		return
+	}
+	for _, p := range n.few {
+		m.try(p.entry)
+	}
+	for p := range n.rest.all {
+		m.try(p.entry)
+	}
+	if n.fields.size > 0 {
+		m.visitFields(n)
+	}
+}
+
+// try evaluates a filter whose types match.
+func (m *matching) try(e *entry) {
+	if e.filter.matchRest(m.view, e.slots) {
+		m.out = append(m.out, e.id)
+	}
+}
+
+// visitFields looks up the event's values, going by the node's fields or by those of the event, whichever are fewer.
+func (m *matching) visitFields(n *indexNode) {
+	const few = 8
+	if n.fields.size > few {
+		m.view.takeAttributes()
+		m.view.takePayload()
+	}
+	if n.fields.size <= max(few, len(m.view.filled)) {
+		for s, field := range n.fields.all {
+			m.visitField(field, s)
+		}
+		return
+	}
+	for _, s := range m.view.filled {
+		if field, ok := n.fields.get(s.hash(), s); ok {
+			m.visitField(field, s)
+		}
+	}
+}
+
+func (m *matching) visitField(field *indexedField, s slot) {
+	for number := m.view.first(s); number != 0; number = m.view.at(number).next {
+		v := m.view.at(number)
+		if v.kind == stringKind || !s.inPayload() {
+			m.visitText(field, v.text)
+		}
+		if v.kind == numberKind {
+			if x, ok := comparableNumber(v.text); ok {
+				m.visitKey(field, numberKeyOf(x))
+				continue
+			}
+		}
+		if v.kind != stringKind {
+			m.visitKey(field, key{kind: literalKey, text: v.text})
+		}
+	}
+}
+
+func (m *matching) visitText(field *indexedField, text string) {
+	m.visitKey(field, key{kind: textKey, text: text})
+	if field.addresses > 0 {
+		if a, ok := parseAddress(text); ok {
+			m.visitKey(field, addressKeyOf(a))
+		}
+	}
+	for _, p := range field.prefixes {
+		if p.length > len(text) {
+			return
+		}
+		m.visitKey(field, key{kind: prefixKey, text: text[:p.length]})
+	}
+}
+
+func (m *matching) visitKey(field *indexedField, k key) {
+	if n, ok := field.nodes.get(k.hash(m.seed), k); ok {
+		m.visit(n)
+	}
+}
