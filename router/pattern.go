@@ -79,7 +79,7 @@ func (c *patternCompiler) compile(n syntaxNode, at string) *pattern {
 		c.faults.add(at, "must be an object, not %s", n.typeName())
 		return nil
 	}
-	p := &pattern{branches: c.object([]branch{nil}, n, "", at)}
+	p := &pattern{branches: c.object([]branch{nil}, n, nil, at)}
 	if c.values > MaxPatternValues {
 		c.faults.add(at, "has %d values; at most %d are possible", c.values, MaxPatternValues)
 	}
@@ -90,7 +90,7 @@ func (c *patternCompiler) compile(n syntaxNode, at string) *pattern {
 }
 
 // object adds the fields of an object to each branch. What stands later replaces what is at the same path, as in EventBridge.
-func (c *patternCompiler) object(branches []branch, n syntaxNode, path, at string) []branch {
+func (c *patternCompiler) object(branches []branch, n syntaxNode, path []string, at string) []branch {
 	if len(n.members) == 0 {
 		c.faults.add(at, "must not be an empty object")
 	}
@@ -100,24 +100,16 @@ func (c *patternCompiler) object(branches []branch, n syntaxNode, path, at strin
 		case m.name == "$or" && !c.plain:
 			branches = c.or(branches, m.value, path, at)
 		case m.value.kind == jsontext.KindBeginObject:
-			branches = c.object(branches, m.value, joinPath(path, m.name), at)
+			branches = c.object(branches, m.value, append(slices.Clip(path), m.name), at)
 		case m.value.kind == jsontext.KindBeginArray:
 			f := c.valueList(m.value, at)
-			f.path = joinPath(path, m.name)
+			f.path = strings.Join(append(slices.Clip(path), m.name), ".")
 			c.add(branches, &f)
 		default:
 			c.faults.add(at, "must be an array of values, or an object, not %s", m.value.typeName())
 		}
 	}
 	return branches
-}
-
-// joinPath adds a name to a path; the path of the event itself is "".
-func joinPath(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
 }
 
 // add gives each branch a field, in the place of the one at the same path.
@@ -137,7 +129,7 @@ func (c *patternCompiler) add(branches []branch, f *field) {
 }
 
 // or multiplies the branches by the alternatives of $or.
-func (c *patternCompiler) or(branches []branch, n syntaxNode, path, at string) []branch {
+func (c *patternCompiler) or(branches []branch, n syntaxNode, path []string, at string) []branch {
 	if n.kind != jsontext.KindBeginArray || len(n.members) < 2 {
 		c.faults.add(at, "must be an array of at least two objects")
 		return branches
@@ -158,7 +150,7 @@ func (c *patternCompiler) or(branches []branch, n syntaxNode, path, at string) [
 }
 
 // alternative adds one object of $or to copies of the branches.
-func (c *patternCompiler) alternative(branches []branch, n syntaxNode, path, at string) []branch {
+func (c *patternCompiler) alternative(branches []branch, n syntaxNode, path []string, at string) []branch {
 	if n.kind != jsontext.KindBeginObject {
 		c.faults.add(at, "must be an object, not %s", n.typeName())
 		return nil

@@ -18,6 +18,8 @@ type joint struct {
 	options [][]int32 // by field: the elements of the values that pass, ascending, none twice
 	chosen  []choice
 	steps   int
+
+	absences bool // some field may be absent
 }
 
 // choice is the element that a field has settled on in an array.
@@ -31,6 +33,7 @@ func (j *joint) run(v *View, b branch, slots []slot) bool {
 	j.view, j.branch, j.slots, j.steps = v, b, slots, 0
 	j.chosen = j.chosen[:0]
 	j.options = slices.Grow(j.options[:0], len(b))[:len(b)]
+	j.absences = slices.ContainsFunc(b, func(f *field) bool { return f.absent })
 	for i, f := range b {
 		if !j.collect(i, f) {
 			return false
@@ -41,7 +44,8 @@ func (j *joint) run(v *View, b branch, slots []slot) bool {
 	return found && j.steps <= MaxJoinSteps
 }
 
-// collect lists the options of a field; false: it can't match. One value outside of all arrays agrees with everything and makes the others needless.
+// collect lists the options of a field; false: it can't match. A value outside of all arrays agrees with everything and makes the others needless,
+// unless being in an array helps to make other fields absent.
 func (j *joint) collect(i int, f *field) bool {
 	options := j.options[i][:0]
 	for number := j.view.first(j.slots[f.place]); number != 0; number = j.view.at(number).next {
@@ -49,7 +53,7 @@ func (j *joint) collect(i int, f *field) bool {
 		if len(options) > 0 && options[len(options)-1] == v.element || !f.pass(v) {
 			continue
 		}
-		if v.element == 0 {
+		if v.element == 0 && !j.absences {
 			options = append(options[:0], 0)
 			break
 		}

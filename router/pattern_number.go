@@ -16,7 +16,7 @@ func comparableNumber(text string) (x float64, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	if !isPlainShort(text) && canonicalNumber(text) != canonicalNumber(strconv.FormatFloat(x, 'e', -1, 64)) {
+	if !isShort(text) && canonicalNumber(text) != canonicalNumber(strconv.FormatFloat(x, 'e', -1, 64)) {
 		return 0, false
 	}
 	return x + 0, true // makes -0 the number 0
@@ -25,9 +25,9 @@ func comparableNumber(text string) (x float64, ok bool) {
 // exactDigits is how many significant digits a decimal can have and always be the shortest one for its double.
 const exactDigits = 15
 
-// isPlainShort tells that a number has no exponent and at most exactDigits digits.
-func isPlainShort(text string) bool {
-	return len(text) <= exactDigits+len(".") && !strings.ContainsAny(text, "eE")
+// isShort tells that a number has at most exactDigits digits, and no exponent.
+func isShort(text string) bool {
+	return len(text) <= exactDigits && !strings.ContainsAny(text, "eE")
 }
 
 // smallInteger reads what most numbers are: whole, and of few digits.

@@ -65,7 +65,7 @@ func (p TypePattern) Match(eventType string) bool {
 	case p.text == anyType:
 		return true
 	case p.isExact():
-		return p.text == eventType
+		return p.text == eventType && p.text != ""
 	case hasEmptySegment(eventType): // no star covers the empty segment, and no pattern spells one
 		return false
 	}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/streamlatch/streamlatch/httpapi"
+	"github.com/streamlatch/streamlatch/redisstore"
+	"github.com/streamlatch/streamlatch/router"
+	"github.com/streamlatch/streamlatch/webhook"
+)
+
+const (
+	maxConnections   = 10_000
+	memoryLookEvery  = time.Second
+	readinessTimeout = 2 * time.Second
+)
+
+// options are what a replica is made of.
+type options struct {
+	Listen  string
+	Store   redisstore.Config
+	Router  router.Config
+	API     httpapi.Config // what has to do with settings; the rest is wired here
+	Targets []netip.Prefix // addresses that webhooks may go to though they are not public
+	Logger  *slog.Logger
+}
+
+// app is a running replica: the store, the router on it, and the API in front of both.
+type app struct {
+	store    *redisstore.Store
+	router   *router.Router
+	sender   *webhook.Sender
+	server   *http.Server
+	listener net.Listener
+	grace    time.Duration
+	log      *slog.Logger
+}
+
+// newApp connects to Redis and binds the address. The app serves when Run is called; either Run or Close must be.
+func newApp(ctx context.Context, o options) (*app, error) {
+	a := &app{grace: o.Router.Grace, log: o.Logger}
+	if err := a.build(ctx, o); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return a, nil
+}
+
+func (a *app) build(ctx context.Context, o options) (err error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	o.Store.Logger, o.Router.Logger, o.API.Logger = o.Logger, o.Logger, o.Logger
+	if a.store, err = redisstore.Open(ctx, o.Store); err != nil {
+		return err
+	}
+	guard := webhook.NewGuard(o.Targets...)
+	guard.Deny(redisAddresses(ctx, o.Store.URL)...)
+	if a.sender, err = webhook.New(webhook.Config{Version: o.Router.Version, Guard: guard, IdlePerHost: 1024, Idle: 4096}); err != nil {
+		return err
+	}
+	o.Router.Senders = map[router.SinkKind]router.Sender{router.WebhookSink: a.sender}
+	o.Router.Observer = newObserver(registry)
+	a.router = router.New(a.store, o.Router)
+	registry.MustRegister(newStatusCollector(a.store))
+	api, err := httpapi.New(a.apiConfig(o, guard, registry))
+	if err != nil {
+		return err
+	}
+	a.server = api.HTTPServer(o.Listen)
+	if a.listener, err = net.Listen("tcp", o.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	return nil
+}
+
+func (a *app) apiConfig(o options, guard *webhook.Guard, registry *prometheus.Registry) httpapi.Config {
+	c := o.API
+	c.Events, c.Log, c.Feed, c.Subscriptions, c.DeadLetters, c.Status, c.Tester = a.store, a.store, a.router.Feed(), a.store, a.store, a.store, a.router
+	c.NewSecret = func() string { return webhook.NewSecret(rand.Reader) }
+	c.Ready = a.ready
+	c.Version = o.Router.Version
+	c.Registry = registry
+	c.Rules.CheckURL, c.Rules.CheckHeaders, c.Rules.CheckSecret = guard.CheckURL, webhook.CheckHeaders, webhook.CheckSecret
+	return c
+}
+
+// ready tells whether this replica can do its work.
+func (a *app) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readinessTimeout)
+	defer cancel()
+	if !a.router.Current() {
+		return router.Errorf(router.Unavailable, "the definitions have not been read yet")
+	}
+	return a.store.Ping(ctx)
+}
+
+// Addr is where the app listens.
+func (a *app) Addr() string { return a.listener.Addr().String() }
+
+// Run serves until ctx ends. Then it takes no more requests and finishes those under way, lets deliveries under way finish, gives up its leases and
+// closes everything.
+func (a *app) Run(ctx context.Context) error {
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { return a.serve() })
+	work.Go(func() error {
+		<-ctx.Done()
+		return a.stopServing(ctx)
+	})
+	work.Go(func() error { return a.router.Run(ctx) })
+	work.Go(func() error { return a.store.WatchMemory(ctx, memoryLookEvery) })
+	return errors.Join(work.Wait(), a.close())
+}
+
+func (a *app) serve() error {
+	err := a.server.Serve(netutil.LimitListener(a.listener, maxConnections))
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve: %w", err)
+}
+
+func (a *app) stopServing(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), a.grace, errors.New("requests under way did not end within the grace period"))
+	defer cancel()
+	if err := a.server.Shutdown(ctx); err != nil {
+		a.log.Warn("requests are cut off", "error", context.Cause(ctx))
+		return a.server.Close()
+	}
+	return nil
+}
+
+func (a *app) close() error {
+	var failed []error
+	if a.listener != nil {
+		if err := a.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			failed = append(failed, err)
+		}
+	}
+	if a.sender != nil {
+		a.sender.Close()
+	}
+	if a.store != nil {
+		failed = append(failed, a.store.Close())
+	}
+	return errors.Join(failed...)
+}
+
+// redisAddresses are where Redis listens, as far as its URL tells: webhooks may not go there.
+func redisAddresses(ctx context.Context, url string) []netip.AddrPort {
+	o, err := redisstore.ParseURL(url)
+	if err != nil {
+		return nil
+	}
+	var found []netip.AddrPort
+	for _, address := range o.Addrs {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			continue // a socket
+		}
+		number, err := net.DefaultResolver.LookupPort(ctx, "tcp", port)
+		if err != nil {
+			continue
+		}
+		ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		if err != nil {
+			continue // the store has said so already, if it matters
+		}
+		for _, ip := range ips {
+			found = append(found, netip.AddrPortFrom(ip.Unmap(), uint16(number)))
+		}
+	}
+	return found
+}
