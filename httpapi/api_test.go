@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -39,7 +40,7 @@ func newAPI(t testing.TB, with ...func(*httpapi.Config)) *api {
 func newAPIOn(t testing.TB, store *fakeStore, with ...func(*httpapi.Config)) *api {
 	t.Helper()
 	a := &api{t: t, store: store, log: &lockedBuffer{}}
-	feed := router.NewFeed(store, router.FeedConfig{})
+	feed := router.NewFeed(store, router.FeedConfig{Wait: 20 * time.Millisecond})
 	cfg := httpapi.Config{
 		Events: store, Log: store, Feed: feed, Subscriptions: store, DeadLetters: store, Status: store, Tester: store, Ready: store.Ready,
 		NewSecret: func() string { return freshSecret }, Version: "1.2.3", Logger: slog.New(slog.NewTextHandler(a.log, nil)),

@@ -13,6 +13,8 @@ import (
 
 	"github.com/swaggest/swgui/v5emb"
 	"sigs.k8s.io/yaml"
+
+	"github.com/streamlatch/streamlatch/router"
 )
 
 //go:embed openapi.yaml
@@ -22,7 +24,8 @@ var openAPIText []byte
 type docs struct {
 	openAPI []byte
 	page    []byte
-	policy  string // the content security policy of the page
+	files   map[string]bool // what the page refers to, by path
+	policy  string          // the content security policy of the page
 	ui      http.Handler
 }
 
@@ -32,10 +35,13 @@ func newDocs() (*docs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the API's description: %w", err)
 	}
-	d := &docs{openAPI: text, ui: v5emb.New("Streamlatch", "/openapi.json", "/docs/")}
+	d := &docs{openAPI: text, ui: v5emb.New("Streamlatch", "/openapi.json", "/docs/"), files: map[string]bool{}}
 	w := &pageWriter{header: http.Header{}}
 	d.ui.ServeHTTP(w, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/docs"}, Header: http.Header{}})
 	d.page = w.body.Bytes()
+	for _, m := range regexp.MustCompile(`(?:href|src)="(/docs/[^"]+)"`).FindAllSubmatch(d.page, -1) {
+		d.files[string(m[1])] = true
+	}
 	d.policy = "default-src 'none'; connect-src 'self'; img-src 'self' data:; script-src 'self'" + inlineHashes(d.page, "script") +
 		"; style-src 'self'" + inlineHashes(d.page, "style") + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	return d, nil
@@ -68,6 +74,9 @@ func (s *Server) showOpenAPI(c call) error {
 
 // showDocs shows the page, or one of the files that it is made of.
 func (s *Server) showDocs(c call) error {
+	if c.param != "" && !s.docs.files[c.r.URL.Path] {
+		return router.Errorf(router.NotFound, "the page has no such file")
+	}
 	c.w.Header().Set("Content-Security-Policy", s.docs.policy)
 	c.w.Header().Set("Referrer-Policy", "no-referrer")
 	if c.param == "" {

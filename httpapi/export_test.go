@@ -1,9 +1,17 @@
 package httpapi
 
-// Routes lists what is registered: "GET /v1/events".
+import "strings"
+
+// Routes lists what echo serves: "GET /v1/events/{position}".
 func (s *Server) Routes() (list []string) {
-	for _, rt := range s.routes() {
-		list = append(list, rt.method+" "+rt.path)
+	for _, rt := range s.echo.Routes() {
+		segments := strings.Split(rt.Path, "/")
+		for i, segment := range segments {
+			if name, ok := strings.CutPrefix(segment, ":"); ok {
+				segments[i] = "{" + name + "}"
+			}
+		}
+		list = append(list, rt.Method+" "+strings.Join(segments, "/"))
 	}
 	return list
 }

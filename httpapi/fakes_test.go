@@ -98,10 +98,9 @@ func (f *fakeStore) ReadLog(_ context.Context, after router.Position, most int, 
 		if down != nil {
 			return nil, down
 		}
-		i := slices.IndexFunc(all, func(r router.Record) bool { return r.Position.Compare(after) > 0 })
-		if i >= 0 || wait <= 0 {
-			i = max(i, 0)
-			return slices.Clone(all[i:min(i+most, len(all))]), nil
+		rest := slices.DeleteFunc(slices.Clone(all), func(r router.Record) bool { return r.Position.Compare(after) <= 0 })
+		if len(rest) > 0 || wait <= 0 {
+			return rest[:min(most, len(rest))], nil
 		}
 		select {
 		case <-grown:

@@ -89,7 +89,9 @@ func TestOperationsNameTheScopesThatTheRoutesAskFor(t *testing.T) {
 	key, hash, err := httpapi.NewKey(strings.NewReader(strings.Repeat("a", 100)))
 	require.NoError(t, err)
 	for _, scope := range httpapi.Scopes() {
-		a := newAPI(t, func(c *httpapi.Config) { c.Keys = []httpapi.Key{{Name: "k", Hash: hash, Scopes: []httpapi.Scope{scope}}} })
+		a := newAPI(t, func(c *httpapi.Config) {
+			c.Keys = []httpapi.Key{{Name: "k", Hash: hash, Scopes: []httpapi.Scope{scope}}}
+		})
 		for name, op := range operations(t) {
 			method, path, _ := strings.Cut(name, " ")
 			if path == "/v1/events/stream" && scope == httpapi.ReadScope {

@@ -25,11 +25,10 @@ import (
 //	gone           set     deleted subscriptions whose queues are to be removed           until they are
 //	q:<sub>        list    fresh deliveries: entries in log order                         until taken
 //	r:<sub>        zset    entry → when it is tried again                                 until taken
-//	l:<sub>        zset    entry → when its lease runs out                                until settled
-//	t:<sub>        hash    entry → attempt and token of its lease; popped: entries ever   the subscription's
-//	                       taken from q
+//	l:<sub>        zset    entry → when its lease runs out, which also names the lease     until settled
 //	a:<sub>        hash    entry → number of attempts, then a line for each that failed   until settled
-//	c:<sub>        hash    counters: delivered, dead, not_queued, last_success, …         the subscription's
+//	c:<sub>        hash    counters: popped (entries ever taken from q), delivered, dead, the subscription's
+//	                       not_queued, last_success, last_failure, last_error
 //	p:<sub>        zset    permits in flight, in the subscription's home partition        until given back
 //
 // Only in partition 0:
@@ -66,7 +65,6 @@ func (k keys) seen(slot int) string { return k.prefix + "seen" + strconv.Itoa(sl
 func (k keys) fresh(subscription string) string    { return k.prefix + "q:" + subscription }
 func (k keys) retries(subscription string) string  { return k.prefix + "r:" + subscription }
 func (k keys) leases(subscription string) string   { return k.prefix + "l:" + subscription }
-func (k keys) tokens(subscription string) string   { return k.prefix + "t:" + subscription }
 func (k keys) attempts(subscription string) string { return k.prefix + "a:" + subscription }
 func (k keys) counters(subscription string) string { return k.prefix + "c:" + subscription }
 func (k keys) permits(subscription string) string  { return k.prefix + "p:" + subscription }

@@ -2,7 +2,7 @@ package redisstore
 
 import (
 	"context"
-	"errors"
+	"crypto/rand"
 	"fmt"
 	"strconv"
 	"time"
@@ -16,23 +16,39 @@ import (
 
 func (s *Store) needsPermits() bool { return len(s.keys) > 1 }
 
+// permits are what one claim may take. Where no permits are needed they have no names.
+type permits struct {
+	token string
+	left  int
+}
+
+// use takes one and returns its name.
+func (p *permits) use() string {
+	p.left--
+	if p.token == "" {
+		return ""
+	}
+	return permitName(p.token, p.left+1)
+}
+
 func permitName(token string, n int) string { return token + " " + strconv.Itoa(n) }
 
 // takePermits returns how many deliveries each claim may take.
-func (s *Store) takePermits(ctx context.Context, claims []router.Claim, token string) ([]int, error) {
-	permits := make([]int, len(claims))
+func (s *Store) takePermits(ctx context.Context, claims []router.Claim) ([]permits, error) {
+	all := make([]permits, len(claims))
 	for i, c := range claims {
-		permits[i] = c.Max
+		all[i] = permits{left: c.Max}
 		if !s.needsPermits() {
 			continue
 		}
+		token := rand.Text()
 		n, err := s.permit(ctx, c.Queue, c.Max, c.Lease, token, nil)
 		if err != nil {
 			return nil, err
 		}
-		permits[i] = n
+		all[i] = permits{token: token, left: n}
 	}
-	return permits, nil
+	return all, nil
 }
 
 func (s *Store) permit(ctx context.Context, q router.Queue, want int, ttl time.Duration, token string, back []string) (int, error) {
@@ -52,28 +68,17 @@ func (s *Store) permit(ctx context.Context, q router.Queue, want int, ttl time.D
 	return int(n), nil
 }
 
-// returnUnused gives back what a claim had permits for and found no deliveries.
-func (s *Store) returnUnused(ctx context.Context, claims []router.Claim, permits []int, claimed []router.Claimed, token string) {
-	if !s.needsPermits() {
-		return
-	}
-	used := make(map[string]int)
-	for _, c := range claimed {
-		used[c.Queue.Subscription]++
-	}
-	var failed error
+// returnUnused gives back what claims had permits for and found no deliveries.
+func (s *Store) returnUnused(ctx context.Context, claims []router.Claim, all []permits) {
 	for i, c := range claims {
+		if all[i].token == "" {
+			continue
+		}
 		var back []string
-		for n := used[c.Queue.Subscription]; n < permits[i]; n++ {
-			back = append(back, permitName(token, n+1))
+		for n := all[i].left; n > 0; n-- {
+			back = append(back, permitName(all[i].token, n))
 		}
-		if len(back) > 0 {
-			_, err := s.permit(ctx, c.Queue, 0, 0, token, back)
-			failed = errors.Join(failed, err)
-		}
-	}
-	if failed != nil {
-		s.config.Logger.Warn("permits in flight were not given back; they run out by themselves", "error", failed)
+		s.giveBack(ctx, c.Queue, back)
 	}
 }
 
@@ -86,8 +91,15 @@ func (s *Store) returnPermits(ctx context.Context, groups [][]router.Settlement)
 		for i, one := range group {
 			back[i] = one.Claimed.Permit
 		}
-		if _, err := s.permit(ctx, group[0].Claimed.Queue, 0, 0, "", back); err != nil {
-			s.config.Logger.Warn("permits in flight were not given back; they run out by themselves", "error", err)
-		}
+		s.giveBack(ctx, group[0].Claimed.Queue, back)
+	}
+}
+
+func (s *Store) giveBack(ctx context.Context, q router.Queue, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	if _, err := s.permit(ctx, q, 0, 0, "", names); err != nil {
+		s.config.Logger.Warn("permits in flight were not given back; they run out by themselves", "error", err)
 	}
 }

@@ -2,8 +2,8 @@ package redisstore
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -46,65 +46,89 @@ func milliseconds(word string) (time.Duration, error) {
 
 // ClaimDeliveries leases deliveries; see router.QueueStore.
 func (s *Store) ClaimDeliveries(ctx context.Context, partition int, claims []router.Claim) ([]router.Claimed, string, error) {
-	token := rand.Text()
-	permits, err := s.takePermits(ctx, claims, token)
+	permits, err := s.takePermits(ctx, claims)
 	if err != nil {
 		return nil, "", err
 	}
-	keys, args := s.claimCall(partition, claims, permits, token)
+	keys, args := s.claimCall(partition, claims, permits)
 	reply, err := s.run(ctx, s.scripts.Claim, keys, args...)
 	if err != nil {
 		return nil, "", unavailable(err, "claim deliveries")
 	}
-	words, err := stringsOf(reply, 1+len(claims))
+	words, err := stringsOf(reply, 1+3*len(claims))
 	if err != nil {
 		return nil, "", fmt.Errorf("claim deliveries: %w", err)
 	}
-	claimed, err := s.claimed(partition, claims, permits, token, words[1:])
+	claimed, err := readClaimed(partition, claims, permits, words[1:])
 	if err != nil {
 		return nil, "", fmt.Errorf("claim deliveries: %w", err)
 	}
-	s.returnUnused(ctx, claims, permits, claimed, token)
+	s.returnUnused(ctx, claims, permits)
 	return claimed, words[0], nil
 }
 
-func (s *Store) claimCall(partition int, claims []router.Claim, permits []int, token string) (keys []string, args []any) {
+func (s *Store) claimCall(partition int, claims []router.Claim, permits []permits) (keys []string, args []any) {
 	k := s.keys[partition]
 	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.gone())
-	args = append(args, token)
 	for i, c := range claims {
 		id := c.Queue.Subscription
-		keys = append(keys, s.scheduleKey(partition, c.Queue.Kind), k.fresh(id), k.retries(id), k.leases(id), k.tokens(id), k.attempts(id))
-		args = append(args, id, permits[i], c.Queue.MaxInFlight, c.Lease.Milliseconds())
+		keys = append(keys, s.scheduleKey(partition, c.Queue.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id))
+		args = append(args, id, permits[i].left, c.Queue.MaxInFlight, c.Lease.Milliseconds())
 	}
 	return keys, args
 }
 
-func (s *Store) claimed(partition int, claims []router.Claim, permits []int, token string, words []string) ([]router.Claimed, error) {
+// readClaimed reads claim's reply: for each queue a lease, deliveries with their attempt, and fresh deliveries.
+func readClaimed(partition int, claims []router.Claim, permits []permits, words []string) ([]router.Claimed, error) {
+	r := replyReader{words: words}
 	var claimed []router.Claimed
 	for i, c := range claims {
-		n, err := strconv.Atoi(words[0])
-		if err != nil || len(words) < 1+2*n {
-			return nil, fmt.Errorf("unexpected reply for queue %d", i)
+		lease := r.word()
+		take := func(entry string, attempt int) {
+			parsed, err := parseEntry(partition, entry)
+			r.fail(err)
+			claimed = append(claimed, router.Claimed{Queue: c.Queue, Entry: parsed, Attempt: attempt, Lease: lease, Permit: permits[i].use()})
 		}
-		for j := range n {
-			entry, err := parseEntry(partition, words[1+2*j])
-			if err != nil {
-				return nil, err
-			}
-			attempt, err := strconv.Atoi(words[2+2*j])
-			if err != nil {
-				return nil, err
-			}
-			one := router.Claimed{Queue: c.Queue, Entry: entry, Attempt: attempt, Token: token}
-			if s.needsPermits() {
-				one.Permit = permitName(token, j+1)
-			}
-			claimed = append(claimed, one)
+		for range r.integer() {
+			entry := r.word()
+			take(entry, r.integer())
 		}
-		words = words[1+2*n:]
+		for range r.integer() {
+			take(r.word(), 1)
+		}
 	}
-	return claimed, nil
+	return claimed, r.err
+}
+
+// replyReader goes through a script's reply word by word. After a fault it gives zero values; err says what it was.
+type replyReader struct {
+	words []string
+	err   error
+}
+
+func (r *replyReader) fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+func (r *replyReader) word() string {
+	if len(r.words) == 0 {
+		r.fail(errors.New("the reply is too short"))
+		return ""
+	}
+	word := r.words[0]
+	r.words = r.words[1:]
+	return word
+}
+
+func (r *replyReader) integer() int {
+	n, err := strconv.Atoi(r.word())
+	r.fail(err)
+	if r.err != nil {
+		return 0
+	}
+	return n
 }
 
 func parseEntry(partition int, word string) (router.Entry, error) {
@@ -126,28 +150,26 @@ func (s *Store) SettleDeliveries(ctx context.Context, partition int, settlements
 	if err != nil {
 		return nil, unavailable(err, "settle deliveries")
 	}
-	words, err := stringsOf(reply, len(settlements)+len(groups))
+	words, err := stringsOf(reply, 2*len(groups))
 	if err != nil {
 		return nil, fmt.Errorf("settle deliveries: %w", err)
 	}
-	settled := make([]router.Settled, 0, len(groups))
-	for _, group := range groups {
-		one := router.Settled{Queue: group[0].Claimed.Queue}
-		for i := range group {
-			if words[i] == "lost" {
-				one.Lost++
-			}
-		}
-		if next := words[len(group)]; next != "idle" {
-			one.Work = true
-			if one.Next, err = milliseconds(next); err != nil {
-				return nil, fmt.Errorf("settle deliveries: %w", err)
-			}
-		}
-		settled, words = append(settled, one), words[len(group)+1:]
-	}
 	s.returnPermits(ctx, groups)
-	return settled, nil
+	return readSettled(groups, words)
+}
+
+func readSettled(groups [][]router.Settlement, words []string) ([]router.Settled, error) {
+	r := replyReader{words: words}
+	settled := make([]router.Settled, len(groups))
+	for i, group := range groups {
+		settled[i] = router.Settled{Queue: group[0].Claimed.Queue, Lost: r.integer()}
+		if next := r.word(); next != "idle" {
+			wait, err := milliseconds(next)
+			r.fail(err)
+			settled[i].Work, settled[i].Next = true, wait
+		}
+	}
+	return settled, r.err
 }
 
 func bySubscription(settlements []router.Settlement) [][]router.Settlement {
@@ -172,22 +194,29 @@ func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []
 	for _, group := range groups {
 		q := group[0].Claimed.Queue
 		id := q.Subscription
-		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.tokens(id), k.attempts(id), k.counters(id))
-		args = append(args, id, q.MaxInFlight, len(group))
+		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id))
+		args = append(args, id, q.MaxInFlight, len(group), lowest(group).ID())
+		var details []any
 		for _, one := range group {
-			args = append(args, settlementArgs(one)...)
+			word := verdictWord(one)
+			args = append(args, entryName(one.Claimed.Entry), one.Claimed.Lease, one.Claimed.Attempt, word, one.After.Milliseconds())
+			if word == "retry" || word == "dead" {
+				details = append(details, attemptRecord(one.Attempt), describe(one.Attempt))
+			}
 		}
+		args = append(args, details...)
 	}
 	return keys, args
 }
 
-func settlementArgs(one router.Settlement) []any {
-	word, record, lastError := verdictWord(one), "", ""
-	if word == "retry" || word == "dead" {
-		record = attemptRecord(one.Attempt)
-		lastError = describe(one.Attempt)
+func lowest(group []router.Settlement) router.Position {
+	low := group[0].Claimed.Entry.Position
+	for _, one := range group[1:] {
+		if one.Claimed.Entry.Position.Compare(low) < 0 {
+			low = one.Claimed.Entry.Position
+		}
 	}
-	return []any{entryName(one.Claimed.Entry), one.Claimed.Token, word, one.After.Milliseconds(), record, lastError}
+	return low
 }
 
 func verdictWord(one router.Settlement) string {

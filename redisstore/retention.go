@@ -110,7 +110,7 @@ func (s *Store) keepAll(ctx context.Context, partition int) error {
 
 func (s *Store) keepQueue(ctx context.Context, partition int, subscription string) error {
 	k := s.keys[partition]
-	keys := []string{k.state(), k.log(), k.copies(), k.holds(), k.fresh(subscription), k.retries(subscription), k.leases(subscription), k.tokens(subscription)}
+	keys := []string{k.state(), k.log(), k.copies(), k.holds(), k.fresh(subscription), k.retries(subscription), k.leases(subscription), k.counters(subscription)}
 	for _, part := range []string{"fresh", "retries", "leases"} {
 		at := "0"
 		for more := true; more; {
@@ -137,7 +137,7 @@ func (s *Store) purgeQueues(ctx context.Context, partition int) (more bool, err 
 	}
 	for _, id := range gone {
 		keys := []string{
-			k.state(), k.gone(), k.copies(), k.holds(), k.fresh(id), k.retries(id), k.leases(id), k.tokens(id), k.attempts(id), k.counters(id),
+			k.state(), k.gone(), k.copies(), k.holds(), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id),
 		}
 		if _, err := s.run(ctx, s.scripts.Purge, keys, id, purgePage); err != nil {
 			return false, unavailable(err, "remove a deleted subscription's queue")

@@ -24,7 +24,8 @@ type dispatcher struct {
 	slots     chan struct{} // one for each attempt that may be under way in this replica
 	woken     chan struct{}
 	results   chan Settlement
-	sends     sync.WaitGroup
+	jobs      chan job // to workers that wait
+	workers   sync.WaitGroup
 
 	mu     sync.Mutex
 	due    []Queue         // to be looked at now, in order
@@ -33,7 +34,8 @@ type dispatcher struct {
 
 func newDispatcher(r *Router, partition int, slots chan struct{}) *dispatcher {
 	return &dispatcher{
-		router: r, partition: partition, slots: slots, woken: make(chan struct{}, 1), results: make(chan Settlement, settleSome), listed: make(map[string]bool),
+		router: r, partition: partition, slots: slots, woken: make(chan struct{}, 1), results: make(chan Settlement, settleSome),
+		jobs: make(chan job), listed: make(map[string]bool),
 	}
 }
 
@@ -90,7 +92,8 @@ func (d *dispatcher) run(ctx context.Context) error {
 
 	stop := time.AfterFunc(d.router.config.Grace, abandon)
 	defer stop.Stop()
-	d.sends.Wait()
+	close(d.jobs)
+	d.workers.Wait()
 	close(d.results)
 	settler.Wait()
 	return nil
@@ -206,11 +209,35 @@ func (d *dispatcher) send(ctx, sending context.Context, claimed []Claimed, token
 	}
 	for i, c := range claimed {
 		d.slots <- struct{}{}
-		d.sends.Go(func() {
-			defer func() { <-d.slots }()
-			d.results <- d.attempt(sending, c, records[i])
+		d.start(sending, job{claimed: c, record: records[i]})
+	}
+}
+
+// job is an attempt to make.
+type job struct {
+	claimed Claimed
+	record  Record
+}
+
+// start has a worker make an attempt: one that waits, or else a new one. Workers stay, since their stacks have grown to what an attempt needs;
+// there are never more than slots.
+func (d *dispatcher) start(ctx context.Context, first job) {
+	select {
+	case d.jobs <- first:
+	default:
+		d.workers.Go(func() {
+			d.work(ctx, first)
+			for next := range d.jobs {
+				d.work(ctx, next)
+			}
 		})
 	}
+}
+
+func (d *dispatcher) work(ctx context.Context, j job) {
+	settlement := d.attempt(ctx, j.claimed, j.record)
+	<-d.slots
+	d.results <- settlement
 }
 
 // load returns the events of deliveries: those routed here a moment ago are at hand.
@@ -266,7 +293,7 @@ func (d *dispatcher) try(ctx context.Context, c Claimed, record Record, sub *Sub
 	if sub.Sink.Kind == HandlerSink {
 		sender = d.router.handlers
 	}
-	return sender.Send(ctx, Sending{Subscription: *sub, DeliveryID: DeliveryID(sub.ID, c.Entry), Event: record.Event, Attempt: c.Attempt})
+	return sender.Send(ctx, Sending{Subscription: sub, Entry: c.Entry, Event: record.Event, Attempt: c.Attempt})
 }
 
 // settleAll records results until there are no more, as many at a time as have come in.

@@ -112,7 +112,7 @@ type Claimed struct {
 	Queue   Queue
 	Entry   Entry
 	Attempt int    // counted from 1
-	Token   string // what Settle asks for
+	Lease   string // names the lease; Settle asks for it
 	Permit  string // the store's
 }
 

@@ -16,16 +16,21 @@ type Filter struct {
 
 // CompiledFilter is a Filter ready to match events. It is immutable and safe for concurrent use.
 type CompiledFilter struct {
-	types    []TypePattern
-	dialects []dialect
-	pattern  *pattern // nil: none
+	types []TypePattern
+	matcher
 
-	// paths are those whose values pattern and plans look at; both refer to them by their places here.
+	// paths are those whose values the pattern and plans look at; both refer to them by their places here.
 	paths []string
 	// plans are the conditions by which an index may file the filter: whatever matches fulfils all of at least one plan.
 	plans []plan
 
 	alone func() placed // where the filter finds its values when it is no part of an index
+}
+
+// matcher is a filter but for its types.
+type matcher struct {
+	dialects []dialect
+	pattern  pattern
 }
 
 // placed is where a View keeps the values for a filter's paths.
@@ -38,11 +43,9 @@ type placed struct {
 // the filter, such as "types[1]", "filters[0].all[1].prefix" or "pattern.data.total[0].numeric", and what within joins to the filter's own.
 func (filter Filter) Compile() (*CompiledFilter, error) {
 	faults := &docFaults{}
-	c := &CompiledFilter{
-		types:    compileTypes(faults, filter.Types),
-		dialects: compileDialects(faults, filter.Filters),
-		pattern:  compilePattern(faults, filter.Pattern),
-	}
+	c := &CompiledFilter{types: compileTypes(faults, filter.Types)}
+	c.dialects = compileDialects(faults, filter.Filters)
+	c.pattern = compilePattern(faults, filter.Pattern)
 	if err := faults.err("the filter is not valid"); err != nil {
 		return nil, err
 	}
@@ -83,7 +86,7 @@ func (c *CompiledFilter) place() placed {
 
 // Match tells whether the event matches. Matching many filters is the business of an Index, which decodes the payload once for all of them.
 func (c *CompiledFilter) Match(v *View) bool {
-	return c.matchType(v) && c.matchRest(v, c.useAlone(v))
+	return c.matchType(v) && c.matchValues(v, c.useAlone(v))
 }
 
 // useAlone prepares a View for this filter alone.
@@ -102,12 +105,12 @@ func (c *CompiledFilter) matchType(v *View) bool {
 	return len(c.types) == 0
 }
 
-// matchRest matches all but the types.
-func (c *CompiledFilter) matchRest(v *View, slots []slot) bool {
-	for i := range c.dialects {
-		if !c.dialects[i].match(&v.event) {
+// matchValues matches all but the types; slots are those of the filter's paths.
+func (m *matcher) matchValues(v *View, slots []slot) bool {
+	for i := range m.dialects {
+		if !m.dialects[i].match(&v.event) {
 			return false
 		}
 	}
-	return c.pattern == nil || c.pattern.match(v, slots)
+	return m.pattern.match(v, slots)
 }

@@ -16,12 +16,12 @@ type hamt[K comparable, V any] struct {
 // edit owns what was made during one bulk change: nodes that carry it are not shared yet and are changed in place. A nil edit owns nothing.
 type edit struct{ _ byte } // not of size zero: edits are told apart by their addresses
 
-// hamtNode has, for each five bits of the hash at its level, an item, a deeper node, or nothing. Below hamtDepth all bits are used up, and
+// hamtNode has, for each six bits of the hash at its level, an item, a deeper node, or nothing. Below hamtDepth all bits are used up, and
 // items whose whole hash is equal stand in one list.
 type hamtNode[K comparable, V any] struct {
 	owner    *edit
-	itemBits uint32
-	nodeBits uint32
+	itemBits uint64
+	nodeBits uint64
 	items    []hamtItem[K, V]
 	nodes    []*hamtNode[K, V]
 }
@@ -33,7 +33,7 @@ type hamtItem[K comparable, V any] struct {
 }
 
 const (
-	hamtBits  = 5
+	hamtBits  = 6
 	hamtDepth = 64
 )
 
@@ -84,10 +84,10 @@ func (m hamt[K, V]) without(e *edit, hash uint64, key K) hamt[K, V] {
 // all yields keys and values, in an order that means nothing.
 func (m hamt[K, V]) all(yield func(K, V) bool) { m.root.all(yield) }
 
-func hamtBit(hash uint64, shift int) uint32 { return 1 << (hash >> shift & (1<<hamtBits - 1)) }
+func hamtBit(hash uint64, shift int) uint64 { return 1 << (hash >> shift & (1<<hamtBits - 1)) }
 
 // hamtPlace is where the entry of a bit stands among those whose bits are set.
-func hamtPlace(set, bit uint32) int { return bits.OnesCount32(set & (bit - 1)) }
+func hamtPlace(set, bit uint64) int { return bits.OnesCount64(set & (bit - 1)) }
 
 func (n *hamtNode[K, V]) all(yield func(K, V) bool) bool {
 	if n == nil {
@@ -150,7 +150,7 @@ func (n *hamtNode[K, V]) with(e *edit, shift int, item hamtItem[K, V]) (_ *hamtN
 }
 
 // pushDown puts a new item and the one in its place into a node of their own.
-func (n *hamtNode[K, V]) pushDown(e *edit, shift int, bit uint32, item hamtItem[K, V]) {
+func (n *hamtNode[K, V]) pushDown(e *edit, shift int, bit uint64, item hamtItem[K, V]) {
 	at := hamtPlace(n.itemBits, bit)
 	child, _ := (*hamtNode[K, V])(nil).with(e, shift+hamtBits, n.items[at])
 	child, _ = child.with(e, shift+hamtBits, item)

@@ -13,14 +13,17 @@ import (
 )
 
 // Handler handles an event. It may be called by several goroutines at once, and for the same event more than once. What it returns or panics
-// with decides about its own delivery only. It may subscribe, watch, publish and end subscriptions, its own included.
+// with decides about its own delivery only. It may subscribe, watch, publish and end subscriptions, its own included. Its ctx ends when the
+// time for the call is over, and when a stopping Router's grace period is; a handler that goes on all the same keeps its place among
+// MaxInFlight until it returns.
 type Handler func(ctx context.Context, e Event) error
 
 // HandlerConfig says how deliveries to a handler are made. The zero value works.
 type HandlerConfig struct {
 	// Timeout of one call; the handler's ctx ends with it. From 100 ms to 5 minutes. Defaults to 30 seconds.
 	Timeout time.Duration
-	// MaxInFlight is how many calls run at once, over all replicas. Defaults to 16.
+	// MaxInFlight is how many calls run at once, over all replicas, and, counting those that ran out of time and have not returned, within
+	// one. From 1 to 1,000. Defaults to 16.
 	MaxInFlight int
 	// Retry is when a failed call is made again. Defaults to DefaultRetry().
 	Retry *Retry
@@ -34,20 +37,18 @@ const DefaultHandlerTimeout = 30 * time.Second
 type Handling struct {
 	name    string
 	handler Handler
-	timeout time.Duration
 	ended   func(*Handling)
 
-	mu        sync.Mutex
-	closed    bool
-	abandoned int // calls that ran out of time and have not returned
-	limit     int // of those
+	mu      sync.Mutex
+	closed  bool
+	running int // calls that have not returned, also those that ran out of time
 }
 
 // Name is the subscription's name.
 func (h *Handling) Name() string { return h.name }
 
-// Close takes the handler away from this replica. After it has returned, no new call begins; calls under way finish. What is queued waits for
-// a replica that subscribes under the name again. Closing twice does nothing.
+// Close takes the handler away from this replica. After it has returned, no new call begins; calls under way finish, and one that is about to
+// take its first step is under way. What is queued waits for a replica that subscribes under the name again. Closing twice does nothing.
 func (h *Handling) Close() {
 	h.mu.Lock()
 	closed := h.closed
@@ -67,7 +68,10 @@ func (r *Router) Subscribe(ctx context.Context, pattern, name string, handler Ha
 	if err := sub.Validate(Rules{}); err != nil {
 		return nil, err
 	}
-	h := &Handling{name: name, handler: handler, timeout: time.Duration(sub.Sink.Timeout), limit: sub.Delivery.MaxInFlight, ended: r.handlers.remove}
+	if handler == nil {
+		return nil, Errorf(Invalid, "handler %q: there is no function", name)
+	}
+	h := &Handling{name: name, handler: handler, ended: r.handlers.remove}
 	if err := r.handlers.add(h); err != nil {
 		return nil, err
 	}
@@ -101,10 +105,11 @@ func (r *Router) defineHandler(ctx context.Context, sub Subscription) error {
 			return err
 		case old.Sink.Kind != HandlerSink:
 			return Errorf(Conflict, "the name %q belongs to a subscription whose sink is a %s", sub.Name, old.Sink.Kind)
-		case EqualDefinition(old, sub):
-			return nil
 		default:
 			sub.ID, sub.Version, sub.Created, sub.Title, sub.Enabled = old.ID, old.Version, old.Created, old.Title, old.Enabled
+			if EqualDefinition(old, sub) {
+				return r.insistOnAnnouncement(ctx, old)
+			}
 			_, err = r.store.ReplaceSubscription(ctx, sub)
 		}
 		if code := ErrorCode(err); err == nil || (code != Conflict && code != Precondition && code != NotFound) {
@@ -114,6 +119,12 @@ func (r *Router) defineHandler(ctx context.Context, sub Subscription) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// insistOnAnnouncement makes sure that a definition that was found holds everywhere: whoever stored it may not have come to announcing it yet.
+func (r *Router) insistOnAnnouncement(ctx context.Context, s Subscription) error {
+	_, err := r.store.Definitions(ctx, s.Version-1)
+	return err
 }
 
 // handlers are the handlers of this replica. It is the sender for their subscriptions.
@@ -170,105 +181,67 @@ func (hs *handlers) names() []string {
 	return names
 }
 
-// has tells whether calls of that handler can be made. One whose calls do not return gets no more of them than it may have at once.
-func (hs *handlers) has(name string) bool {
-	h := hs.get(name)
+// room is how many more calls of a subscription's handler this replica may begin: none where it has no such handler, or its calls do not return.
+func (hs *handlers) room(sub *Subscription) int {
+	h := hs.get(sub.Name)
 	if h == nil {
-		return false
+		return 0
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !h.closed && h.abandoned < h.limit
+	if h.closed {
+		return 0
+	}
+	return sub.Delivery.MaxInFlight - h.running
 }
 
 // Send calls the handler; see Sender.
 func (hs *handlers) Send(ctx context.Context, s Sending) Attempt {
 	attempt := Attempt{At: time.Now(), Outcome: OutcomeCanceled}
-	if h := hs.get(s.Subscription.Name); h != nil && h.begin() {
-		attempt.Outcome, attempt.Error = h.call(ctx, s.Event)
+	if h := hs.get(s.Subscription.Name); h != nil {
+		attempt.Outcome, attempt.Error = h.call(ctx, s)
 	}
 	attempt.Duration = Duration(time.Since(attempt.At))
 	return attempt
 }
 
-// begin tells whether a call may begin: not any more when Close has returned.
-func (h *Handling) begin() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return !h.closed
-}
-
 var errHandlerTimeout = errors.New("the handler did not return in time")
 
 // call calls the handler in a goroutine of its own, so that one that never returns holds nobody up but itself.
-func (h *Handling) call(ctx context.Context, e Event) (Outcome, string) {
-	ctx, cancel := context.WithTimeoutCause(ctx, h.timeout, errHandlerTimeout)
+func (h *Handling) call(ctx context.Context, s Sending) (Outcome, string) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Subscription.timeLimit(), errHandlerTimeout)
 	defer cancel()
-	result := make(chan handled, 1)
-	go func() { result <- protect(func() error { return h.handler(context.WithValue(ctx, handling{}, e), e) }) }()
+	ended := protect(func() error {
+		if ctx.Err() != nil || !h.begin(s.Subscription.Delivery.MaxInFlight) {
+			return errNotBegun
+		}
+		defer h.end()
+		return h.handler(context.WithValue(ctx, handling{}, s.Event), s.Event)
+	})
 	select {
-	case r := <-result:
-		return r.outcome(ctx)
+	case e := <-ended:
+		return e.outcome(ctx)
 	case <-ctx.Done():
+		return ending{text: ctx.Err().Error()}.outcome(ctx)
 	}
-	h.abandon(result)
-	return handled{err: context.Cause(ctx)}.outcome(ctx)
 }
 
-// abandon counts a call that ran out of time until it returns.
-func (h *Handling) abandon(result <-chan handled) {
-	h.count(1)
-	go func() {
-		<-result
-		h.count(-1)
-	}()
-}
-
-func (h *Handling) count(n int) {
+// begin counts a call in, right before its first step. It tells whether there may be one: not any more when Close has returned, and never more
+// at once than limit.
+func (h *Handling) begin(limit int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.abandoned += n
-}
-
-// handled is how a call ended.
-type handled struct {
-	err      error
-	panicked bool
-}
-
-// protect turns a panic into an error. Whatever was panicked with is printed by fmt, which survives values that panic themselves.
-func protect(call func() error) (h handled) {
-	defer func() {
-		if v := recover(); v != nil {
-			h = handled{err: fmt.Errorf("%v\n%s", v, debug.Stack()), panicked: true}
-		}
-	}()
-	return handled{err: call()}
-}
-
-func (h handled) outcome(ctx context.Context) (Outcome, string) {
-	switch {
-	case h.err == nil:
-		return OutcomeDelivered, ""
-	case h.panicked:
-		return OutcomeHandlerPanic, clip(fmt.Sprint(h.err))
-	case errors.Is(context.Cause(ctx), errHandlerTimeout):
-		return OutcomeTimeout, errHandlerTimeout.Error()
-	case ctx.Err() != nil:
-		return OutcomeCanceled, ""
-	default:
-		return OutcomeHandlerError, clip(fmt.Sprint(h.err))
+	if h.closed || h.running >= limit {
+		return false
 	}
+	h.running++
+	return true
 }
 
-// maxErrorText is how much of an error is recorded, in bytes.
-const maxErrorText = 4096
-
-func clip(text string) string {
-	if len(text) > maxErrorText {
-		text = text[:maxErrorText]
-	}
-	return text
+func (h *Handling) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running--
 }
 
 // handling is where a handler's ctx has the event that is handled.
@@ -285,72 +258,4 @@ func derive(ctx context.Context, e Event) (Event, error) {
 		return e, Errorf(Loop, "the event was derived from another %d times in a row; more than %d are taken for a loop", hops, MaxHops)
 	}
 	return e.WithExtension(Extension{Name: HopsExtension, Value: strconv.Itoa(hops), Kind: IntegerValue})
-}
-
-// Watching is a function that watches events in this replica.
-type Watching struct {
-	stop   context.CancelFunc
-	mu     sync.Mutex
-	closed bool
-}
-
-// Close ends the watching. After it has returned, no new call begins. Closing twice does nothing.
-func (w *Watching) Close() {
-	w.mu.Lock()
-	w.closed = true
-	w.mu.Unlock()
-	w.stop()
-}
-
-// Watch has a function called in this replica for every event whose type matches the pattern and that is accepted after Watch has returned: live, in
-// the order of each partition, one call at a time, nothing stored. It is best effort: what a function that is too slow can't keep up with is
-// skipped, and what is accepted while the replica is down is not seen; an outage of Redis is made up for. Calls begin when Run runs.
-// Errors: Invalid for a bad pattern, Unavailable.
-func (r *Router) Watch(ctx context.Context, pattern string, watch func(ctx context.Context, e Event)) (*Watching, error) {
-	types, err := ParseTypePattern(pattern)
-	if err != nil {
-		return nil, err
-	}
-	follower, err := r.feed.Follow(ctx, nil, func(e Event) bool { return types.Match(e.Type()) })
-	if err != nil {
-		return nil, fmt.Errorf("watch %q: %w", pattern, err)
-	}
-	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
-	w := &Watching{stop: stop}
-	go w.run(watching, r, follower, watch)
-	return w, nil
-}
-
-func (w *Watching) run(ctx context.Context, r *Router, follower *Follower, watch func(context.Context, Event)) {
-	defer func() { follower.Close() }()
-	for {
-		records, err := follower.Next(ctx)
-		if errors.Is(err, ErrTooSlow) {
-			r.config.Logger.Warn("a watching function is too slow; events are skipped")
-			follower.Close()
-			follower, err = r.feed.Follow(ctx, nil, follower.match)
-		}
-		if err != nil {
-			return
-		}
-		for _, record := range records {
-			w.see(ctx, r, record.Event, watch)
-		}
-	}
-}
-
-func (w *Watching) see(ctx context.Context, r *Router, e Event, watch func(context.Context, Event)) {
-	w.mu.Lock()
-	closed := w.closed
-	w.mu.Unlock()
-	if closed {
-		return
-	}
-	result := protect(func() error {
-		watch(context.WithValue(ctx, handling{}, e), e)
-		return nil
-	})
-	if result.panicked {
-		r.config.Logger.Error("a watching function panicked", "panic", result.err)
-	}
 }

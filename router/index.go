@@ -22,9 +22,11 @@ type Index struct {
 
 // entry is a filter in an index.
 type entry struct {
-	id     string
-	filter *CompiledFilter
-	slots  []slot // where the values for its paths are, in their order
+	matcher // the filter's, near at hand
+	id      string
+	slots   []slot  // where the values for its paths are, in their order
+	inline  [4]slot // room for most
+	filter  *CompiledFilter
 }
 
 // NewIndex makes an empty index.
@@ -85,9 +87,12 @@ func (e *IndexEdit) Index() *Index {
 // Set puts a filter under an id, in the place of the one that was there.
 func (e *IndexEdit) Set(id string, filter *CompiledFilter) {
 	e.Remove(id)
-	n := &entry{id: id, filter: filter, slots: make([]slot, len(filter.paths))}
-	for i, path := range filter.paths {
-		e.index.paths, n.slots[i] = e.index.paths.with(e.owner, path)
+	n := &entry{id: id, filter: filter, matcher: filter.matcher}
+	n.slots = n.inline[:0]
+	for _, path := range filter.paths {
+		var s slot
+		e.index.paths, s = e.index.paths.with(e.owner, path)
+		n.slots = append(n.slots, s)
 	}
 	e.index.entries = e.index.entries.with(e.owner, e.hash(id), id, n)
 	e.file(n, (*indexNode).with)

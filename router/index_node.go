@@ -9,14 +9,15 @@ import (
 // by the condition of its plan under which there are the fewest so far. So a field that many filters have in common does no harm as long as there is
 // another, whatever the order they come in; and where all fields have few values, filters are spread by one after the other. A node is immutable.
 type indexNode struct {
-	size   int                       // postings in the node and below
-	few    []posting                 // not spread yet
+	size   int // postings in the node and below
+	listed int
+	few    [fewPostings]posting      // those listed: not spread yet
 	rest   hamt[posting, struct{}]   // can't be spread any further
 	fields hamt[slot, *indexedField] // spread by the values of these
 }
 
 // fewPostings is how many filters are evaluated rather than spread.
-const fewPostings = 8
+const fewPostings = 4
 
 // posting is an entry filed by one of its filter's plans.
 type posting struct {
@@ -84,11 +85,12 @@ func (n *indexNode) with(f *filing) *indexNode {
 	switch {
 	case by == nil:
 		c.rest = c.rest.with(f.edit, f.posting.hash(f.seed), f.posting, struct{}{})
-	case c.fields.size == 0 && len(c.few) < fewPostings:
-		c.few = append(slices.Clip(c.few), f.posting)
+	case c.fields.size == 0 && c.listed < fewPostings:
+		c.few[c.listed] = f.posting
+		c.listed++
 	default:
 		c.spread(f, s, by)
-		c.spreadFew(f)
+		c.spreadListed(f)
 	}
 	return &c
 }
@@ -133,11 +135,11 @@ func (n *indexNode) spread(f *filing, s slot, by *condition) {
 	n.fields = n.fields.with(f.edit, s.hash(), s, field)
 }
 
-// spreadFew spreads what was only listed.
-func (n *indexNode) spreadFew(f *filing) {
-	few := n.few
-	n.few = nil
-	for _, p := range few {
+// spreadListed spreads what was only listed.
+func (n *indexNode) spreadListed(f *filing) {
+	few, listed := n.few, n.listed
+	n.few, n.listed = [fewPostings]posting{}, 0
+	for _, p := range few[:listed] {
 		each := *f
 		each.posting = p
 		s, by := n.best(&each)
@@ -198,12 +200,13 @@ func (n *indexNode) without(f *filing) *indexNode {
 	}
 	c := *n
 	c.size--
-	if i := slices.Index(n.few, f.posting); i >= 0 {
-		c.few = slices.Delete(slices.Clone(n.few), i, i+1)
+	if i := slices.Index(n.few[:n.listed], f.posting); i >= 0 {
+		c.listed--
+		c.few[i], c.few[c.listed] = c.few[c.listed], posting{}
 	} else if hash := f.posting.hash(f.seed); c.rest.size > 0 {
 		c.rest = c.rest.without(f.edit, hash, f.posting)
 	}
-	if len(c.few) == len(n.few) && c.rest.size == n.rest.size && !c.gather(f) {
+	if c.listed == n.listed && c.rest.size == n.rest.size && !c.gather(f) {
 		return n
 	}
 	if c.size == 0 {
@@ -249,8 +252,8 @@ func (m *matching) visit(n *indexNode) {
 	if n == nil {
 		return
 	}
-	for _, p := range n.few {
-		m.try(p.entry)
+	for i := range n.listed {
+		m.try(n.few[i].entry)
 	}
 	for p := range n.rest.all {
 		m.try(p.entry)
@@ -262,7 +265,7 @@ func (m *matching) visit(n *indexNode) {
 
 // try evaluates a filter whose types match.
 func (m *matching) try(e *entry) {
-	if e.filter.matchRest(m.view, e.slots) {
+	if e.matchValues(m.view, e.slots) {
 		m.out = append(m.out, e.id)
 	}
 }

@@ -60,18 +60,16 @@ func mixed(x uint64) uint64 {
 // plan finds the filter's paths and plans.
 func (c *CompiledFilter) plan() {
 	needs := c.needs()
-	if c.pattern == nil {
+	for _, b := range c.pattern {
+		for i := range b {
+			b[i].place = c.placeOf(b[i].path)
+		}
+	}
+	if n := len(c.pattern); n == 0 || n > maxPlans || n*len(c.types) > maxFilings {
 		c.plans = []plan{c.conditions(needs)}
 		return
 	}
-	for f := range c.pattern.fields {
-		f.place = c.placeOf(f.path)
-	}
-	if n := len(c.pattern.branches); n > maxPlans || n*max(1, len(c.types)) > maxFilings {
-		c.plans = []plan{c.conditions(needs)}
-		return
-	}
-	for _, b := range c.pattern.branches {
+	for _, b := range c.pattern {
 		c.plans = append(c.plans, c.conditions(b.needs(slices.Clone(needs))))
 	}
 }

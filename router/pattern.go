@@ -17,23 +17,23 @@ const (
 )
 
 // pattern is an event pattern in the style of Amazon EventBridge (its user guide, "Amazon EventBridge event patterns"; the rules in detail are
-// those of github.com/aws/event-ruler, which EventBridge runs on). It matches what one of its branches matches.
-type pattern struct{ branches []branch }
+// those of github.com/aws/event-ruler, which EventBridge runs on). It matches what one of its branches matches; without any it matches everything.
+type pattern []branch
 
 // branch is one combination of the alternatives of $or: fields that must all match, in the order of their paths, which decides what
 // {"exists": false} sees of arrays.
-type branch []*field
+type branch []field
 
 // field is what a pattern wants at one path.
 type field struct {
-	path   string
 	place  int    // of the path in the filter's list
 	absent bool   // {"exists": false} is among the alternatives
 	tests  []test // any of them
+	path   string
 	wanted string // as the pattern has it
 }
 
-func compilePattern(faults *docFaults, raw json.RawMessage) *pattern {
+func compilePattern(faults *docFaults, raw json.RawMessage) pattern {
 	const at = "pattern"
 	if isNull(raw) {
 		return nil
@@ -51,7 +51,7 @@ func compilePattern(faults *docFaults, raw json.RawMessage) *pattern {
 }
 
 // compilePatternAt compiles a pattern twice where need be: as EventBridge does, it takes $or for the name of a field where it can't mean alternatives.
-func compilePatternAt(faults *docFaults, n syntaxNode, at string) *pattern {
+func compilePatternAt(faults *docFaults, n syntaxNode, at string) pattern {
 	c := patternCompiler{faults: &docFaults{}}
 	p := c.compile(n, at)
 	if len(c.faults.problems) == 0 {
@@ -74,17 +74,18 @@ type patternCompiler struct {
 	values int
 }
 
-func (c *patternCompiler) compile(n syntaxNode, at string) *pattern {
+func (c *patternCompiler) compile(n syntaxNode, at string) pattern {
 	if n.kind != jsontext.KindBeginObject {
 		c.faults.add(at, "must be an object, not %s", n.typeName())
 		return nil
 	}
-	p := &pattern{branches: c.object([]branch{nil}, n, nil, at)}
+	p := pattern(c.object([]branch{nil}, n, nil, at))
 	if c.values > MaxPatternValues {
 		c.faults.add(at, "has %d values; at most %d are possible", c.values, MaxPatternValues)
 	}
-	for _, b := range p.branches {
-		slices.SortFunc(b, func(a, b *field) int { return strings.Compare(a.path, b.path) })
+	for i, b := range p {
+		slices.SortFunc(b, func(a, b field) int { return strings.Compare(a.path, b.path) })
+		p[i] = b.packed()
 	}
 	return p
 }
@@ -104,7 +105,7 @@ func (c *patternCompiler) object(branches []branch, n syntaxNode, path []string,
 		case m.value.kind == jsontext.KindBeginArray:
 			f := c.valueList(m.value, at)
 			f.path = strings.Join(append(slices.Clip(path), m.name), ".")
-			c.add(branches, &f)
+			c.add(branches, f)
 		default:
 			c.faults.add(at, "must be an array of values, or an object, not %s", m.value.typeName())
 		}
@@ -113,9 +114,9 @@ func (c *patternCompiler) object(branches []branch, n syntaxNode, path []string,
 }
 
 // add gives each branch a field, in the place of the one at the same path.
-func (c *patternCompiler) add(branches []branch, f *field) {
+func (c *patternCompiler) add(branches []branch, f field) {
 	for i, b := range branches {
-		same := slices.IndexFunc(b, func(old *field) bool { return old.path == f.path })
+		same := slices.IndexFunc(b, func(old field) bool { return old.path == f.path })
 		switch {
 		case same >= 0:
 			b[same] = f
@@ -180,31 +181,34 @@ func (c *patternCompiler) reserved(n syntaxNode, at string) {
 	}
 }
 
-// fields yields each field once for every branch that has it.
-func (p *pattern) fields(yield func(*field) bool) {
-	for _, b := range p.branches {
-		for _, f := range b {
-			if !yield(f) {
-				return
-			}
-		}
+// packed copies the branch to memory that is read at one go.
+func (b branch) packed() branch {
+	var tests []test
+	for _, f := range b {
+		tests = append(tests, f.tests...)
 	}
+	b, tests = slices.Clone(b), slices.Clone(tests)
+	for i := range b {
+		n := len(b[i].tests)
+		b[i].tests, tests = tests[:n:n], tests[n:]
+	}
+	return b
 }
 
 // match tells whether the event a View shows matches; slots are those of the filter's paths.
-func (p *pattern) match(v *View, slots []slot) bool {
-	for _, b := range p.branches {
+func (p pattern) match(v *View, slots []slot) bool {
+	for _, b := range p {
 		if b.match(v, slots) {
 			return true
 		}
 	}
-	return false
+	return len(p) == 0
 }
 
 // match tells whether every field has a value, or rightly none, and all of them together agree on elements of arrays.
 func (b branch) match(v *View, slots []slot) bool {
-	for _, f := range b {
-		if !f.match(v, slots[f.place]) {
+	for i := range b {
+		if f := &b[i]; !f.match(v, slots[f.place]) {
 			return false
 		}
 	}

@@ -33,9 +33,9 @@ func (j *joint) run(v *View, b branch, slots []slot) bool {
 	j.view, j.branch, j.slots, j.steps = v, b, slots, 0
 	j.chosen = j.chosen[:0]
 	j.options = slices.Grow(j.options[:0], len(b))[:len(b)]
-	j.absences = slices.ContainsFunc(b, func(f *field) bool { return f.absent })
-	for i, f := range b {
-		if !j.collect(i, f) {
+	j.absences = slices.ContainsFunc(b, func(f field) bool { return f.absent })
+	for i := range b {
+		if !j.collect(i, &b[i]) {
 			return false
 		}
 	}

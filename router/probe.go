@@ -27,5 +27,5 @@ func (r *Router) Test(ctx context.Context, s Subscription) (Attempt, error) {
 	if err != nil {
 		return Attempt{}, err
 	}
-	return sender.Send(ctx, Sending{Subscription: s, DeliveryID: "dlv_test-" + id, Event: e, Attempt: 1}), nil
+	return sender.Send(ctx, Sending{Subscription: &s, Entry: Entry{Suffix: "~test" + id}, Event: e, Attempt: 1}), nil
 }

@@ -25,11 +25,14 @@ type Store interface {
 
 // Sending is one attempt at a delivery.
 type Sending struct {
-	Subscription Subscription
-	DeliveryID   string
+	Subscription *Subscription // read only
+	Entry        Entry
 	Event        Event
 	Attempt      int // counted from 1
 }
+
+// DeliveryID names the delivery: the same on each attempt.
+func (s Sending) DeliveryID() string { return DeliveryID(s.Subscription.ID, s.Entry) }
 
 // Sender makes attempts at deliveries to one kind of sink. It is called by many goroutines at once. Send returns when the attempt is over; it ends
 // early when ctx does, with the outcome OutcomeCanceled.

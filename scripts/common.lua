@@ -22,6 +22,15 @@ local function at_or_before(a, b)
   return tonumber(aseq) <= tonumber(bseq)
 end
 
+-- An entry of a queue is a stream ID and a suffix, mostly empty.
+local function id_of(entry)
+  return string.match(entry, '^%d+-%d+')
+end
+
+local function suffix_of(entry)
+  return string.match(entry, '^%d+-%d+(.*)')
+end
+
 -- Calls a command with any number of arguments, in chunks that unpack can take.
 local function call_many(command, key, args)
   for first = 1, #args, 1000 do

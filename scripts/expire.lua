@@ -16,7 +16,7 @@ RETURNS  number of dead letters removed
 ]]
 local old = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', '(' .. ARGV[1], 'LIMIT', 0, ARGV[2])
 for _, name in ipairs(old) do
-  release(KEYS[2], KEYS[3], string.match(name, '^%d+-%d+'), 'dead ' .. name)
+  release(KEYS[2], KEYS[3], id_of(name), 'dead ' .. name)
 end
 call_many('HDEL', KEYS[4], old)
 call_many('ZREM', KEYS[5], old)

@@ -10,7 +10,7 @@ KEYS
   5 fresh     list    the queue
   6 retries   zset
   7 leases    zset
-  8 tokens    hash
+  8 counters  hash
 
 ARGV
   1 subscription
@@ -28,7 +28,7 @@ local function keep(entry)
   if not at_or_before(entry, horizon) then
     return false
   end
-  hold(log, copies, holds, string.match(entry, '^%d+-%d+'), ARGV[1] .. string.match(entry, '^%d+-%d+(.*)'))
+  hold(log, copies, holds, id_of(entry), ARGV[1] .. suffix_of(entry))
   return true
 end
 

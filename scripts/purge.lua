@@ -9,9 +9,8 @@ KEYS
   5 fresh     list    the queue
   6 retries   zset
   7 leases    zset
-  8 tokens    hash
-  9 attempts  hash
-  10 counters hash
+  8 attempts  hash
+  9 counters  hash
 
 ARGV
   1 subscription
@@ -31,7 +30,7 @@ for _, key in ipairs({ KEYS[6], KEYS[7] }) do
     local entries = redis.call('ZRANGE', key, 0, page - #dropped - 1)
     if #entries > 0 then
       call_many('ZREM', key, entries)
-      call_many('HDEL', KEYS[9], entries)
+      call_many('HDEL', KEYS[8], entries)
     end
     for _, entry in ipairs(entries) do
       dropped[#dropped + 1] = entry
@@ -40,12 +39,12 @@ for _, key in ipairs({ KEYS[6], KEYS[7] }) do
 end
 for _, entry in ipairs(dropped) do
   if at_or_before(entry, horizon) then
-    release(copies, holds, string.match(entry, '^%d+-%d+'), ARGV[1] .. string.match(entry, '^%d+-%d+(.*)'))
+    release(copies, holds, id_of(entry), ARGV[1] .. suffix_of(entry))
   end
 end
 if #dropped == page then
   return { 'more', #dropped }
 end
-redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10])
+redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9])
 redis.call('SREM', KEYS[2], ARGV[1])
 return { 'done', #dropped }

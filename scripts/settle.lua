@@ -8,54 +8,47 @@ KEYS
   4 holds      hash    who keeps them
   5 dead       hash    dead letters
   6 dead_at    zset    when they were made
-  7… queues            seven for each queue: schedule zset, fresh list, retries zset, leases zset, tokens hash, attempts hash,
-                       counters hash
+  7… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
 
 ARGV
-  1… queues    for each: subscription, max in flight, number of results; for each result: entry, token, "delivered" | "retry" | "dead" |
-               "back" (not attempted: due again at once), delay in milliseconds, record of the attempt (a JSON object, or empty),
-               last error
+  1… queues    for each: subscription, max in flight, number of results, lowest of their IDs; for each result five: entry, when its
+               lease runs out, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at once), delay in
+               milliseconds; then for each that is retry or dead, in order: record of the attempt (a JSON object), last error
 
-RETURNS  for each result "settled" | "lost" (the lease ran out and somebody else has it), and after each queue's results in how many
+RETURNS  for each queue two: how many results came too late (the lease had run out and somebody else has the delivery), and in how many
          milliseconds the queue has work again, or "idle"
 ]]
 local log, copies, holds, dead, dead_at = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local horizon = redis.call('HGET', KEYS[1], 'horizon') or '0-0'
 local t = now()
-local result = {}
-
-local function id_of(entry)
-  return string.match(entry, '^%d+-%d+')
-end
 
 -- Adds a line to the attempts of a delivery: their number, then a line for each that failed.
 local function record(queue, entry, attempt, line)
-  local old = string.match(redis.call('HGET', queue.attempts, entry) or '', '\n(.*)$') or ''
-  local new = attempt .. '\n' .. old
-  if line ~= '' then
-    new = new .. line .. '\n'
-  end
-  redis.call('HSET', queue.attempts, entry, new)
-  return new
+  local lines = string.match(redis.call('HGET', queue.attempts, entry) or '', '\n(.*)$') or ''
+  local attempts = attempt .. '\n' .. lines .. line .. '\n'
+  redis.call('HSET', queue.attempts, entry, attempts)
+  return attempts
 end
 
-local function forget(queue, entry)
-  redis.call('HDEL', queue.attempts, entry)
-  if at_or_before(entry, horizon) then
-    release(copies, holds, id_of(entry), queue.subscription .. string.match(entry, '^%d+-%d+(.*)'))
+local function forget(queue, entry, attempt)
+  if attempt ~= '1' then
+    redis.call('HDEL', queue.attempts, entry)
+  end
+  if queue.copied and at_or_before(entry, horizon) then
+    release(copies, holds, id_of(entry), queue.subscription .. suffix_of(entry))
   end
 end
 
 local verdicts = {}
 
-function verdicts.delivered(queue, entry)
+function verdicts.delivered(queue, entry, attempt)
   queue.delivered = queue.delivered + 1
-  forget(queue, entry)
+  forget(queue, entry, attempt)
 end
 
 function verdicts.retry(queue, entry, attempt, delay, line)
   record(queue, entry, attempt, line)
-  redis.call('ZADD', queue.retries, int(t + delay), entry)
+  redis.call('ZADD', queue.retries, int(t + tonumber(delay)), entry)
 end
 
 function verdicts.dead(queue, entry, attempt, _, line)
@@ -64,18 +57,12 @@ function verdicts.dead(queue, entry, attempt, _, line)
   redis.call('HSET', dead, name, record(queue, entry, attempt, line))
   redis.call('ZADD', dead_at, int(t), name)
   queue.dead = queue.dead + 1
-  forget(queue, entry)
+  redis.call('HDEL', queue.attempts, entry)
+  forget(queue, entry, '1')
 end
 
-function verdicts.back(queue, entry, attempt)
-  record(queue, entry, int(tonumber(attempt) - 1), '')
+function verdicts.back(queue, entry)
   redis.call('ZADD', queue.retries, int(t), entry)
-end
-
--- Whether the claim that settles still holds the lease; gives the attempt's number.
-local function attempt_of(held, token)
-  local attempt, holder = string.match(held or '', '^(%d+) (.*)$')
-  return holder == token and attempt
 end
 
 local function count(queue)
@@ -91,42 +78,39 @@ local function count(queue)
   end
 end
 
+-- Settles the results that begin at an argument; returns how many came too late and the argument behind them.
 local function settle(queue, first, results)
-  local entries = {}
+  local entries, mine = {}, {}
   for i = 1, results do
-    entries[i] = ARGV[first + 6 * (i - 1)]
+    entries[i] = ARGV[first + 5 * (i - 1)]
   end
-  local held = redis.call('HMGET', queue.tokens, unpack(entries))
-  local mine = {}
+  local held = redis.call('ZMSCORE', queue.leases, unpack(entries))
+  local detail = first + 5 * results
   for i, entry in ipairs(entries) do
-    local arg = first + 6 * (i - 1)
-    local attempt = attempt_of(held[i], ARGV[arg + 1])
-    if attempt then
+    local arg = first + 5 * (i - 1)
+    local word = ARGV[arg + 3]
+    local told = word == 'retry' or word == 'dead'
+    if held[i] and tonumber(held[i]) == tonumber(ARGV[arg + 1]) then
       mine[#mine + 1] = entry
-      verdicts[ARGV[arg + 2]](queue, entry, attempt, tonumber(ARGV[arg + 3]), ARGV[arg + 4])
-      if ARGV[arg + 5] ~= '' then
-        queue.last_error = ARGV[arg + 5]
-      end
+      verdicts[word](queue, entry, ARGV[arg + 2], ARGV[arg + 4], told and ARGV[detail])
+      queue.last_error = told and ARGV[detail + 1] or queue.last_error
     end
-    result[#result + 1] = attempt and 'settled' or 'lost'
+    detail = detail + (told and 2 or 0)
   end
-  if #mine > 0 then
-    call_many('HDEL', queue.tokens, mine)
-    call_many('ZREM', queue.leases, mine)
-  end
+  call_many('ZREM', queue.leases, mine)
+  return results - #mine, detail
 end
 
-local arg = 1
-for i = 7, #KEYS, 7 do
+local result, arg = {}, 1
+for i = 7, #KEYS, 6 do
   local queue = {
-    subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], tokens = KEYS[i + 4], attempts = KEYS[i + 5],
-    counters = KEYS[i + 6], delivered = 0, dead = 0,
+    subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
+    delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon),
   }
-  local max, results = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
-  settle(queue, arg + 3, results)
+  local max = tonumber(ARGV[arg + 1])
+  result[#result + 1], arg = settle(queue, arg + 4, tonumber(ARGV[arg + 2]))
   count(queue)
   local at = reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t)
   result[#result + 1] = at and int(math.max(0, at - t)) or 'idle'
-  arg = arg + 3 + 6 * results
 end
 return result

@@ -173,10 +173,9 @@ func TestCertificatesAreChecked(t *testing.T) {
 	a = newSender(t, Config{Roots: roots}).Send(t.Context(), requestTo(t, srv.URL))
 	require.Equal(t, router.OutcomeDelivered, a.Outcome, "over HTTP/2: %s", a.Error)
 
-	other := strings.Replace(srv.URL, "127.0.0.1", "127.0.0.2", 1) // not in the certificate; the connection is refused or the name does not fit
-	a = newSender(t, Config{Roots: roots, Resolver: answering(func() net.IP { return net.IPv4(127, 0, 0, 1) })}).
-		Send(t.Context(), requestTo(t, strings.Replace(other, "127.0.0.2", "other.test", 1)))
-	require.Equal(t, router.OutcomeTLS, a.Outcome, a.Error)
+	here := answering(func() net.IP { return net.IPv4(127, 0, 0, 1) })
+	a = newSender(t, Config{Roots: roots, Resolver: here}).Send(t.Context(), requestTo(t, strings.Replace(srv.URL, "127.0.0.1", "other.test", 1)))
+	require.Equal(t, router.OutcomeTLS, a.Outcome, "another name than the certificate's: %s", a.Error)
 }
 
 // answering is a resolver for whom every name has one IPv4 address.
@@ -258,16 +257,8 @@ func TestLocalNamesAndAddressesAreBlockedWhenDialled(t *testing.T) {
 }
 
 func TestAProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
-	proxy, asked := endpoint(t, func(http.ResponseWriter, *http.Request) {})
-	t.Setenv("HTTP_PROXY", proxy)
-	t.Setenv("http_proxy", proxy)
-	target, reached := endpoint(t, func(http.ResponseWriter, *http.Request) {})
-	u, err := url.Parse(target)
-	require.NoError(t, err)
-	s := newSender(t, Config{Resolver: answering(func() net.IP { return net.IPv4(127, 0, 0, 1) })})
-	require.Equal(t, router.OutcomeDelivered, s.Send(t.Context(), requestTo(t, "http://endpoint.test:"+u.Port()+"/")).Outcome)
-	require.Zero(t, asked.Load())
-	require.EqualValues(t, 1, reached.Load())
+	// net/http reads the environment once in a process, so that a test can't set it: what is held is that it is not asked.
+	require.Nil(t, newSender(t, Config{}).transport.(*http.Transport).Proxy)
 }
 
 func TestCompressedAnswersAreNotInflated(t *testing.T) {

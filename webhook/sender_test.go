@@ -331,7 +331,6 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Close()
 	require.Equal(t, []string{"streamlatch/dev"}, s.userAgent)
-	require.Nil(t, s.transport.(*http.Transport).Proxy)
 	a := s.Send(t.Context(), requestTo(t, "http://127.0.0.1:9/", func(s *router.Sink) { s.Secret = NewSecret(rand.Reader) }))
 	require.Equal(t, router.OutcomeBlocked, a.Outcome, "the zero Config reaches public addresses only")
 }
