@@ -148,6 +148,9 @@ func (s *Store) replicas(ctx context.Context) ([]router.ReplicaStatus, error) {
 	var list []router.ReplicaStatus
 	for _, z := range seen {
 		id, _ := z.Member.(string)
+		if documents[id] == "" {
+			continue // it has left since
+		}
 		var d replicaDocument
 		if err := json.Unmarshal([]byte(documents[id]), &d); err != nil {
 			return nil, fmt.Errorf("replica %q: %w", id, err)
@@ -202,7 +205,30 @@ func (s *Store) partitionStatus(ctx context.Context, partition int) (router.Part
 	}
 	status.Lag = max(0, counter(state.Val()["stored"])-counter(state.Val()["routed"]))
 	status.Oldest, status.End = endOf(partition, first), endOf(partition, last)
+	if err := s.CheckLog(ctx, status.Cursor); err != nil {
+		status.Alarm = err.Error()
+	}
 	return status, dead.Val(), s.addLag(ctx, &status, now)
+}
+
+// CheckLog tells whether a partition's log reaches as far as its cursor; see router.PartitionStore. miniredis does not tell how far it reached.
+func (s *Store) CheckLog(ctx context.Context, cursor router.Position) error {
+	info, err := s.reader.XInfoStream(ctx, s.keys[cursor.Partition].log()).Result()
+	last := router.Position{Partition: cursor.Partition}
+	switch {
+	case err != nil && !isReply(err):
+		return unavailable(err, "look at the log")
+	case err == nil && info.LastGeneratedID == "":
+		return nil
+	case err == nil:
+		if last, err = router.ParseStreamID(cursor.Partition, info.LastGeneratedID); err != nil {
+			return err
+		}
+	}
+	if last.Compare(cursor) < 0 {
+		return router.Errorf(router.Internal, "the log of partition %d ends at %s, before the cursor %s: it was deleted or restored from an older copy, and events are missing", cursor.Partition, last.ID(), cursor.ID())
+	}
+	return nil
 }
 
 func endOf(partition int, call *redis.XMessageSliceCmd) router.Position {

@@ -3,8 +3,11 @@ package redisstore_test
 import (
 	"context"
 	"fmt"
+	"net"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -154,4 +157,116 @@ func create(t testing.TB, s router.SubscriptionStore, name string, types ...stri
 	})
 	require.NoError(t, err)
 	return sub
+}
+
+func TestPositionsNeverGoBackWhenTheClockDoes(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		c := redistest.Client(t, addr)
+		future := time.Now().Add(time.Hour).UnixMilli()
+		require.NoError(t, c.HSet(t.Context(), redisstore.Key(s, "state"), "floor", future, "seq", 7).Err())
+		first := appendOne(t, s, event(t, "a", "x.y"))
+		second := appendOne(t, s, event(t, "b", "x.y"))
+		require.Equal(t, router.Position{MS: future, Seq: 8}, first)
+		require.Equal(t, router.Position{MS: future, Seq: 9}, second)
+	})
+}
+
+func TestALogThatEndsBeforeItsCursorIsAnAlarm(t *testing.T) {
+	addr, _ := redistest.Shared(t)
+	s := open(t, addr)
+	p := appendOne(t, s, event(t, "a", "x.y"))
+	require.NoError(t, s.CheckLog(t.Context(), p))
+	c := redistest.Client(t, addr)
+	require.NoError(t, c.HSet(t.Context(), redisstore.Key(s, "state"), "cursor", p.ID()).Err())
+	require.NoError(t, c.Del(t.Context(), redisstore.Key(s, "log")).Err())
+	require.ErrorContains(t, s.CheckLog(t.Context(), p), "events are missing")
+	status, err := s.Status(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, status.Partitions[0].Alarm, "events are missing")
+}
+
+func TestTheDedupeWindowHoldsAndItsMemoryIsFreed(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr, func(c *redisstore.Config) { c.DedupeWindow = time.Second })
+		require.False(t, s.Append(t.Context(), []router.Event{event(t, "a", "x.y")})[0].Duplicate)
+		require.True(t, s.Append(t.Context(), []router.Event{event(t, "a", "x.y")})[0].Duplicate)
+		start := time.Now()
+		require.Eventually(t, func() bool {
+			r := s.Append(t.Context(), []router.Event{event(t, "a", "x.y")})[0]
+			require.NoError(t, r.Err)
+			return !r.Duplicate
+		}, 5*time.Second, 20*time.Millisecond)
+		require.GreaterOrEqual(t, time.Since(start), 950*time.Millisecond, "it is known for the whole window")
+		require.LessOrEqual(t, time.Since(start), 3*time.Second)
+	})
+}
+
+func TestAnEvictingServerIsRefused(t *testing.T) {
+	server := redistest.Start(t, redistest.MaxMemory(64<<20, "allkeys-lru"))
+	_, err := redisstore.Open(t.Context(), redisstore.Config{URL: server.URL()})
+	require.ErrorContains(t, err, "noeviction")
+}
+
+func TestTheNumberOfPartitionsIsFixedAtTheFirstStart(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		with := func(n int) redisstore.Config {
+			return redisstore.Config{URL: "redis://" + addr, Namespace: "t-partitions", Partitions: n}
+		}
+		s, err := redisstore.Open(t.Context(), with(3))
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+		s, err = redisstore.Open(t.Context(), with(0))
+		require.NoError(t, err)
+		require.Equal(t, 3, s.Partitions())
+		require.NoError(t, s.Close())
+		_, err = redisstore.Open(t.Context(), with(4))
+		require.ErrorContains(t, err, "was started with 3")
+	})
+}
+
+func TestAFullRedisRefusesEventsAndStillDrains(t *testing.T) {
+	server := redistest.Start(t, redistest.MaxMemory(32<<20, "noeviction"))
+	s, err := redisstore.Open(t.Context(), redisstore.Config{URL: server.URL()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	create(t, s, "one", "x.*")
+	stored := 0
+	for ; ; stored++ {
+		e, err := router.NewEvent(router.EventFields{ID: fmt.Sprint(stored), Source: "/t", Type: "x.y", Data: strings.Repeat("x", 50_000), DataKind: router.TextData, DataContentType: "text/plain"})
+		require.NoError(t, err)
+		if r := s.Append(t.Context(), []router.Event{e})[0]; r.Err != nil {
+			require.Equal(t, router.Full, router.ErrorCode(r.Err))
+			break
+		}
+	}
+	require.Positive(t, stored)
+	out := newSink()
+	start(t, s, out)
+	eventually(t, func() bool { return out.count("one") == stored }, "what was accepted is delivered though Redis is full")
+}
+
+func TestAnEventIsAcceptedOnlyWhenReplicasHaveIt(t *testing.T) {
+	server := redistest.Start(t)
+	s, err := redisstore.Open(t.Context(), redisstore.Config{URL: server.URL(), WaitReplicas: 1, WaitTimeout: 20 * time.Millisecond})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	r := s.Append(ctx, []router.Event{event(t, "a", "x.y")})[0]
+	require.Equal(t, router.Unavailable, router.ErrorCode(r.Err), "there is no replica")
+
+	replica := redistest.Start(t, redistest.Args("--replicaof", "127.0.0.1", portOf(t, server.Addr())))
+	defer replica.Kill()
+	eventually(t, func() bool {
+		r := s.Append(t.Context(), []router.Event{event(t, "b", "x.y")})[0]
+		return r.Err == nil
+	}, "with a replica it is accepted")
+}
+
+func portOf(t testing.TB, addr string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	require.NoError(t, err)
+	return port
 }

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -173,24 +174,32 @@ func (d *dispatcher) claims(ctx context.Context, queues []Queue) []Claim {
 	claims := make([]Claim, 0, len(queues))
 	for _, q := range queues {
 		sub, ok := d.subscription(ctx, q.Subscription)
-		if !ok || !d.canSend(sub) {
+		if !ok {
 			continue
 		}
-		claims = append(claims, Claim{Queue: sub.queue(), Max: min(sub.Delivery.MaxInFlight, share), Lease: d.limit(sub) + leaseMargin})
+		if room := d.room(sub); room > 0 {
+			claims = append(claims, Claim{Queue: sub.queue(), Max: min(room, share), Lease: sub.timeLimit() + leaseMargin})
+		}
 	}
 	return claims
 }
 
-// canSend tells whether this replica can deliver to a subscription: for a Go handler, whether it has the handler.
-func (d *dispatcher) canSend(sub *Subscription) bool {
-	if sub.Sink.Kind == HandlerSink {
-		return d.router.handlers.has(sub.Name)
+// room is how many deliveries to a subscription this replica could make at once: none where it can't, for lack of the Go handler for one.
+func (d *dispatcher) room(sub *Subscription) int {
+	switch {
+	case sub.Sink.Kind == HandlerSink:
+		return d.router.handlers.room(sub)
+	case d.router.config.Senders[sub.Sink.Kind] == nil:
+		return 0
+	default:
+		return sub.Delivery.MaxInFlight
 	}
-	return d.router.config.Senders[sub.Sink.Kind] != nil
 }
 
-// limit is how long an attempt may take.
-func (d *dispatcher) limit(sub *Subscription) time.Duration { return time.Duration(sub.Sink.Timeout) }
+// timeLimit is how long an attempt may take.
+func (s *Subscription) timeLimit() time.Duration {
+	return time.Duration(cmp.Or(s.Sink.Timeout, Duration(DefaultHandlerTimeout)))
+}
 
 // send starts an attempt for each claimed delivery.
 func (d *dispatcher) send(ctx, sending context.Context, claimed []Claimed, token string) {
@@ -208,8 +217,12 @@ func (d *dispatcher) send(ctx, sending context.Context, claimed []Claimed, token
 		return
 	}
 	for i, c := range claimed {
-		d.slots <- struct{}{}
-		d.start(sending, job{claimed: c, record: records[i]})
+		select {
+		case d.slots <- struct{}{}:
+			d.start(sending, job{claimed: c, record: records[i]})
+		case <-ctx.Done():
+			d.results <- Settlement{Claimed: c, Unstarted: true}
+		}
 	}
 }
 

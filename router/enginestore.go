@@ -72,6 +72,8 @@ type PartitionStore interface {
 	// TakeLease takes or renews the replica's lease on a partition. With orphan it takes one only from a replica that has let it run out,
 	// not one that was given up.
 	TakeLease(ctx context.Context, partition int, replica string, ttl time.Duration, orphan bool) (Lease, error)
+	// CheckLog tells whether the log of the cursor's partition reaches as far as the cursor; if not, it was deleted or restored from an older copy.
+	CheckLog(ctx context.Context, cursor Position) error
 	// ReleaseLease gives it up, so that another replica takes over at once.
 	ReleaseLease(ctx context.Context, partition int, replica string) error
 	// Apply applies a batch: all of it, once, or nothing. Of any number of calls with the same From, by any number of replicas, at

@@ -3,9 +3,7 @@ package router
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -205,8 +203,6 @@ func (hs *handlers) Send(ctx context.Context, s Sending) Attempt {
 	return attempt
 }
 
-var errHandlerTimeout = errors.New("the handler did not return in time")
-
 // call calls the handler in a goroutine of its own, so that one that never returns holds nobody up but itself.
 func (h *Handling) call(ctx context.Context, s Sending) (Outcome, string) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Subscription.timeLimit(), errHandlerTimeout)
@@ -220,9 +216,9 @@ func (h *Handling) call(ctx context.Context, s Sending) (Outcome, string) {
 	})
 	select {
 	case e := <-ended:
-		return e.outcome(ctx)
+		return e.within(ctx)
 	case <-ctx.Done():
-		return ending{text: ctx.Err().Error()}.outcome(ctx)
+		return cutShort(ctx)
 	}
 }
 

@@ -63,6 +63,9 @@ func (p *partition) hold(ctx context.Context, lease Lease) {
 	p.router.config.Logger.Debug("routing a partition", "partition", p.number)
 	p.router.held.Add(1)
 	defer p.router.held.Add(-1)
+	if err := p.router.store.CheckLog(ctx, lease.Cursor.Position); err != nil {
+		p.router.config.Logger.Error("routing goes on, but look at this", "partition", p.number, "error", err)
+	}
 	work, holding := errgroup.WithContext(ctx)
 	work.Go(func() error { return p.renew(holding) })
 	work.Go(func() error { return p.route(holding, lease.Cursor) })

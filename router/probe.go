@@ -13,7 +13,7 @@ const TestType = "streamlatch.test"
 // is not recorded. Invalid: this replica can't send to the sink.
 func (r *Router) Test(ctx context.Context, s Subscription) (Attempt, error) {
 	sender := r.config.Senders[s.Sink.Kind]
-	if s.Sink.Kind == HandlerSink && r.handlers.has(s.Name) {
+	if s.Sink.Kind == HandlerSink && r.handlers.get(s.Name) != nil {
 		sender = r.handlers
 	}
 	if sender == nil {

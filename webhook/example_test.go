@@ -47,7 +47,7 @@ func ExampleGuard_CheckURL() {
 	// Output:
 	// <nil>
 	// <nil>
-	// address 169.254.169.254: not a permitted target (allow its range with --allow-targets if it is meant)
-	// has a host that is not a complete IPv4 address (four decimal numbers) and not a name
-	// must not hold a user or password; use a header
+	// the webhook is not valid; sink.url: address 169.254.169.254: not a permitted target (allow its range with --allow-targets if it is meant)
+	// the webhook is not valid; sink.url: has a host that is not a complete IPv4 address (four decimal numbers) and not a name
+	// the webhook is not valid; sink.url: must not hold a user or password; use a header
 }

@@ -11,11 +11,10 @@ import (
 	"github.com/streamlatch/streamlatch/router"
 )
 
-// Limits of a subscription's own headers.
+// Limits of one of a subscription's own headers; router.MaxSinkHeaders and router.MaxSinkHeaderBytes bound all of them.
 const (
 	maxHeaderName  = 128  // bytes
 	maxHeaderValue = 4096 // bytes
-	maxHeaderBytes = 8192 // names and values together: many servers refuse more
 )
 
 // headerTwice is the fault of a header whose name differs from another only in case.
@@ -24,13 +23,13 @@ const headerTwice = "is there twice, in different case"
 // CheckHeaders tells whether a subscription's own headers can be sent with each webhook. Names are HTTP tokens (RFC 9110, section 5.6.2); values are visible
 // characters, spaces and tabs, and any byte from 0x80 up (section 5.5), without space around them. Refused are headers that decide how a
 // message is framed, connected or encoded, and those that are ours: content-*, webhook-*, ce-*, user-agent. The error is an *router.Error
-// (Invalid) whose problems are located relative to the headers: by name; it does not repeat values, which may be secret. It fits router.Rules.
+// (Invalid) that names every faulty header ("sink.headers.x-team"); it does not repeat values, which may be secret. It fits router.Rules.
 func CheckHeaders(headers map[string]string) error {
 	if len(headers) == 0 {
 		return nil
 	}
 	if len(headers) > router.MaxSinkHeaders {
-		return router.Errorf(router.Invalid, "has %d headers; at most %d are possible", len(headers), router.MaxSinkHeaders)
+		return refusal(router.Problem{Location: "sink.headers", Message: fmt.Sprintf("has %d headers; at most %d are possible", len(headers), router.MaxSinkHeaders)})
 	}
 	var faults []router.Problem
 	size, seen := 0, make(map[string]bool, len(headers))
@@ -46,21 +45,26 @@ func CheckHeaders(headers map[string]string) error {
 			faults = append(faults, router.Problem{Location: headerLocation(name), Message: fault})
 		}
 	}
-	if size > maxHeaderBytes {
-		faults = append(faults, router.Problem{Message: fmt.Sprintf("has %d bytes of names and values; at most %d are possible", size, maxHeaderBytes)})
+	if size > router.MaxSinkHeaderBytes {
+		faults = append(faults, router.Problem{Location: "sink.headers", Message: fmt.Sprintf("has %d bytes; at most %d are possible", size, router.MaxSinkHeaderBytes)})
 	}
 	if faults == nil {
 		return nil
 	}
-	return &router.Error{Code: router.Invalid, Message: "the headers can't be sent", Problems: faults}
+	return refusal(faults...)
 }
 
-// headerLocation names a header in a problem: as it is, or quoted where it is not a name at all.
+// refusal is the error of a sink that can't be used.
+func refusal(faults ...router.Problem) error {
+	return &router.Error{Code: router.Invalid, Message: "the webhook is not valid", Problems: faults}
+}
+
+// headerLocation is the place of a header: sink.headers.x-team, or sink.headers["x y"] for what is not a plain name.
 func headerLocation(name string) string {
 	if name != "" && len(name) <= maxHeaderName && !strings.ContainsFunc(name, notToken) && !strings.Contains(name, ".") {
-		return name
+		return "sink.headers." + name
 	}
-	return "[" + strconv.Quote(cut(name, 60)) + "]"
+	return "sink.headers[" + strconv.Quote(cut(name, 60)) + "]"
 }
 
 func headerFault(name, value string) string {

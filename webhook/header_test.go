@@ -37,37 +37,37 @@ func TestCheckHeadersRefusesByNameAndDoesNotRepeatValues(t *testing.T) {
 		{"ü", "v", `["ü"]`, "name"},
 		{"x\x00", "v", `["x\x00"]`, "name"},
 		{strings.Repeat("x", 129), "v", `["` + strings.Repeat("x", 60) + `…"]`, "name"},
-		{"x-a", secret + "\r\nX: 1", "x-a", "line breaks"},
-		{"x-a", secret + "\n", "x-a", "space before or after"},
-		{"x-a", secret + "\x00", "x-a", "control"},
-		{"x-a", "\x7f" + secret, "x-a", "control"},
-		{"x-a", " " + secret, "x-a", "space before or after"},
-		{"x-a", strings.Repeat("v", 4097), "x-a", "4096"},
-		{"Host", "v", "Host", "set by Streamlatch"},
-		{"content-length", "0", "content-length", "set by Streamlatch"},
-		{"Content-Type", "text/plain", "Content-Type", "set by Streamlatch"},
-		{"Content-Encoding", "gzip", "Content-Encoding", "set by Streamlatch"},
-		{"Transfer-Encoding", "chunked", "Transfer-Encoding", "set by Streamlatch"},
-		{"TE", "trailers", "TE", "set by Streamlatch"},
-		{"Trailer", "x", "Trailer", "set by Streamlatch"},
-		{"Connection", "close", "Connection", "set by Streamlatch"},
-		{"Keep-Alive", "x", "Keep-Alive", "set by Streamlatch"},
-		{"Proxy-Connection", "x", "Proxy-Connection", "set by Streamlatch"},
-		{"Proxy-Authorization", "x", "Proxy-Authorization", "set by Streamlatch"},
-		{"Upgrade", "h2c", "Upgrade", "set by Streamlatch"},
-		{"HTTP2-Settings", "x", "HTTP2-Settings", "set by Streamlatch"},
-		{"Expect", "100-continue", "Expect", "set by Streamlatch"},
-		{"User-Agent", "x", "User-Agent", "set by Streamlatch"},
-		{"WEBHOOK-ID", "x", "WEBHOOK-ID", "set by Streamlatch"},
-		{"webhook-anything", "x", "webhook-anything", "set by Streamlatch"},
-		{"ce-id", "x", "ce-id", "set by Streamlatch"},
+		{"x-a", secret + "\r\nX: 1", ".x-a", "line breaks"},
+		{"x-a", secret + "\n", ".x-a", "space before or after"},
+		{"x-a", secret + "\x00", ".x-a", "control"},
+		{"x-a", "\x7f" + secret, ".x-a", "control"},
+		{"x-a", " " + secret, ".x-a", "space before or after"},
+		{"x-a", strings.Repeat("v", 4097), ".x-a", "4096"},
+		{"Host", "v", ".Host", "set by Streamlatch"},
+		{"content-length", "0", ".content-length", "set by Streamlatch"},
+		{"Content-Type", "text/plain", ".Content-Type", "set by Streamlatch"},
+		{"Content-Encoding", "gzip", ".Content-Encoding", "set by Streamlatch"},
+		{"Transfer-Encoding", "chunked", ".Transfer-Encoding", "set by Streamlatch"},
+		{"TE", "trailers", ".TE", "set by Streamlatch"},
+		{"Trailer", "x", ".Trailer", "set by Streamlatch"},
+		{"Connection", "close", ".Connection", "set by Streamlatch"},
+		{"Keep-Alive", "x", ".Keep-Alive", "set by Streamlatch"},
+		{"Proxy-Connection", "x", ".Proxy-Connection", "set by Streamlatch"},
+		{"Proxy-Authorization", "x", ".Proxy-Authorization", "set by Streamlatch"},
+		{"Upgrade", "h2c", ".Upgrade", "set by Streamlatch"},
+		{"HTTP2-Settings", "x", ".HTTP2-Settings", "set by Streamlatch"},
+		{"Expect", "100-continue", ".Expect", "set by Streamlatch"},
+		{"User-Agent", "x", ".User-Agent", "set by Streamlatch"},
+		{"WEBHOOK-ID", "x", ".WEBHOOK-ID", "set by Streamlatch"},
+		{"webhook-anything", "x", ".webhook-anything", "set by Streamlatch"},
+		{"ce-id", "x", ".ce-id", "set by Streamlatch"},
 	} {
 		err := CheckHeaders(map[string]string{"x-good": "v", c.name: c.value})
 		var refused *router.Error
 		require.ErrorAs(t, err, &refused, "%q", c.name)
 		require.Equal(t, router.Invalid, refused.Code)
 		require.Len(t, refused.Problems, 1)
-		require.Equal(t, c.location, refused.Problems[0].Location)
+		require.Equal(t, "sink.headers"+c.location, refused.Problems[0].Location)
 		require.Contains(t, refused.Problems[0].Message, c.reason, "%q", c.name)
 		require.NotContains(t, err.Error(), secret)
 		require.NotContains(t, err.Error(), "\n")
@@ -81,7 +81,7 @@ func TestCheckHeadersNamesEveryFaultInOrder(t *testing.T) {
 	for _, p := range refused.Problems {
 		at = append(at, p.Location)
 	}
-	require.Equal(t, []string{"ce-type", "host", "x-a"}, at)
+	require.Equal(t, []string{"sink.headers.ce-type", "sink.headers.host", "sink.headers.x-a"}, at)
 }
 
 func TestCheckHeadersBoundsNumberAndSize(t *testing.T) {
@@ -91,9 +91,9 @@ func TestCheckHeadersBoundsNumberAndSize(t *testing.T) {
 	}
 	require.NoError(t, CheckHeaders(many))
 	many["x-more"] = "v"
-	require.ErrorContains(t, CheckHeaders(many), "has 51 headers")
+	require.ErrorContains(t, CheckHeaders(many), "sink.headers: has 33 headers")
 	long := strings.Repeat("v", 4096)
-	require.ErrorContains(t, CheckHeaders(map[string]string{"x-a": long, "x-b": long}), "8192")
+	require.ErrorContains(t, CheckHeaders(map[string]string{"x-a": long, "x-b": long}), "sink.headers: has 8198 bytes")
 }
 
 // What CheckHeaders takes, net/http sends.

@@ -46,14 +46,15 @@ func ParseSecret(s string) (Secret, error) {
 	return Secret{string(key)}, nil
 }
 
-// CheckSecret tells whether a text can be the secret of a sink: what ParseSecret reads, with its prefix. It fits router.Rules.
+// CheckSecret tells whether a text can be the secret of a sink: what ParseSecret reads, with its prefix. The error is an *router.Error (Invalid)
+// at "sink.secret". It fits router.Rules.
 func CheckSecret(s string) error {
 	_, err := ParseSecret(s)
 	if err == nil && !strings.HasPrefix(s, secretPrefix) {
 		err = errors.New("must start with whsec_")
 	}
 	if err != nil {
-		return &router.Error{Code: router.Invalid, Message: err.Error()}
+		return refusal(router.Problem{Location: "sink.secret", Message: err.Error()})
 	}
 	return nil
 }

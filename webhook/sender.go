@@ -144,7 +144,7 @@ func (s *Sender) header(r Request, body []byte, at time.Time) (http.Header, erro
 			fault = headerTwice
 		}
 		if fault != "" {
-			return nil, errors.New("sink.headers." + printable(name) + " " + fault)
+			return nil, errors.New(headerLocation(name) + " " + fault)
 		}
 		h[key] = []string{value}
 	}

@@ -184,7 +184,7 @@ func TestWhatCannotBeSentIsInvalidAndNeverSent(t *testing.T) {
 		"sink.headers.Host is set by":              header("Host", "internal"),
 		"sink.headers.ce-id is set by":             header("ce-id", "other"),
 		"sink.headers.x-a must not have control":   header("x-a", "hunter2\r\nwebhook-id: 1"),
-		"sink.headers.x�y must have a name":        header("x\ny", "v"),
+		`sink.headers["x\ny"] must have a name`:    header("x\ny", "v"),
 		`sink.headers.X-A is there twice`:          func(s *router.Sink) { s.Headers = map[string]string{"X-A": "1", "X-a": "1"} },
 	} {
 		a := s.Send(t.Context(), requestTo(t, "https://x.example/", change))

@@ -12,7 +12,7 @@ import (
 
 // CheckURL tells, when a subscription is saved, whether webhooks may go to a URL: absolute, http or https, with a host, without user, password or
 // fragment, in plain ASCII, at most router.MaxSinkURL bytes. An address as host, and a name of this machine, must be permitted by the guard; other names are not
-// looked up, since only what they stand for when dialled matters. The error is an *router.Error (Invalid) that does not repeat the URL, whose path or query may be secret. It fits router.Rules.
+// looked up, since only what they stand for when dialled matters. The error is an *router.Error (Invalid) at "sink.url"; it does not repeat the URL, whose path or query may be secret. It fits router.Rules.
 func (g *Guard) CheckURL(raw string) error {
 	u, fault := parseURL(raw)
 	if fault == "" {
@@ -21,7 +21,7 @@ func (g *Guard) CheckURL(raw string) error {
 	if fault == "" {
 		return nil
 	}
-	return router.Errorf(router.Invalid, "%s", fault)
+	return refusal(router.Problem{Location: "sink.url", Message: fault})
 }
 
 // parseURL reads a target's URL; fault says what is wrong with it, without repeating it.
@@ -112,7 +112,7 @@ func (g *Guard) hostFault(u *url.URL) string {
 		port = uint16(n)
 	}
 	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
-		return refusal(g.Check(netip.AddrPortFrom(a, port)))
+		return guardFault(g.Check(netip.AddrPortFrom(a, port)))
 	}
 	if !isLocalName(u.Hostname()) {
 		return ""
@@ -122,10 +122,10 @@ func (g *Guard) hostFault(u *url.URL) string {
 	if v4 == nil || g.Check(netip.AddrPortFrom(netip.IPv6Loopback(), port)) == nil {
 		return ""
 	}
-	return refusal(v4)
+	return guardFault(v4)
 }
 
-func refusal(err error) string {
+func guardFault(err error) string {
 	if err == nil {
 		return ""
 	}

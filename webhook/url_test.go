@@ -86,11 +86,12 @@ func TestCheckURLRefusesWithAReasonThatDoesNotRepeatIt(t *testing.T) {
 		"http://" + strings.Repeat("a", 64) + ".example/":  "neither a valid name",
 		"http://" + strings.Repeat("a", 300) + ".example/": "253",
 		"http://" + strings.Repeat("a.", 127) + "aa/":      "253",
-		"http://x.example/" + strings.Repeat("a", router.MaxSinkURL): "2048 bytes",
+		"http://x.example/" + strings.Repeat("a", router.MaxSinkURL): "at most",
 	} {
 		err := NewGuard().CheckURL(in)
 		require.ErrorContains(t, err, reason, "%q", in)
 		require.Equal(t, router.Invalid, router.ErrorCode(err))
+		require.ErrorContains(t, err, "sink.url: ")
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/net/netutil"
@@ -30,16 +31,18 @@ const (
 
 // options are what a replica is made of.
 type options struct {
-	Listen  string
-	Store   redisstore.Config
-	Router  router.Config
-	API     httpapi.Config // what has to do with settings; the rest is wired here
-	Targets []netip.Prefix // addresses that webhooks may go to though they are not public
-	Logger  *slog.Logger
+	Listen   string
+	Embedded bool // on a miniredis of its own, which forgets everything; Store.URL is not used
+	Store    redisstore.Config
+	Router   router.Config
+	API      httpapi.Config // what has to do with settings; the rest is wired here
+	Targets  []netip.Prefix // addresses that webhooks may go to though they are not public
+	Logger   *slog.Logger
 }
 
 // app is a running replica: the store, the router on it, and the API in front of both.
 type app struct {
+	embedded *miniredis.Miniredis
 	store    *redisstore.Store
 	router   *router.Router
 	sender   *webhook.Sender
@@ -62,6 +65,11 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	o.Store.Logger, o.Router.Logger, o.API.Logger = o.Logger, o.Logger, o.Logger
+	if o.Embedded {
+		if err := a.embed(&o); err != nil {
+			return err
+		}
+	}
 	if a.store, err = redisstore.Open(ctx, o.Store); err != nil {
 		return err
 	}
@@ -82,6 +90,21 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 	if a.listener, err = net.Listen("tcp", o.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	return nil
+}
+
+// embeddedLogBytes bounds the log on miniredis, which searches a stream from its beginning at each read.
+const embeddedLogBytes = 8 << 20
+
+// embed starts a miniredis whose keys expire by the clock.
+func (a *app) embed(o *options) error {
+	a.embedded = miniredis.NewMiniRedis()
+	a.embedded.ClockTTL(true)
+	if err := a.embedded.StartAddr("127.0.0.1:0"); err != nil {
+		return fmt.Errorf("start the embedded Redis: %w", err)
+	}
+	o.Store.URL = "redis://" + a.embedded.Addr()
+	o.Store.LogMaxBytes = embeddedLogBytes
 	return nil
 }
 
@@ -153,6 +176,9 @@ func (a *app) close() error {
 	}
 	if a.store != nil {
 		failed = append(failed, a.store.Close())
+	}
+	if a.embedded != nil {
+		a.embedded.Close()
 	}
 	return errors.Join(failed...)
 }

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -344,63 +341,4 @@ func scalarText(value any) (string, error) {
 		return strconv.FormatFloat(v, 'f', -1, 64), nil
 	}
 	return "", errors.New("must be a text or a number")
-}
-
-// finish checks what concerns several settings, and makes what is made of several.
-func (e *effective) finish() (faults []error) {
-	c := &e.config
-	if c.dev {
-		c.Targets = append(c.Targets, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
-	} else if c.Store.URL == "" {
-		faults = append(faults, fmt.Errorf("redis is not set: say --redis URL or set %s; without a Redis there is `streamlatch dev`", setting{name: "redis"}.variable()))
-	}
-	if len(c.API.Keys) == 0 && !isLoopback(c.Listen) {
-		faults = append(faults, fmt.Errorf("%s: listen: without API keys everybody who reaches %s could do everything, so only a loopback address such as 127.0.0.1:8080 is possible; "+
-			"make a key with `streamlatch key new` and configure it with api-keys or api-keys-file", e.origin("listen"), plain(c.Listen)))
-	}
-	if c.API.Limits.MaxEventBytes > c.API.Limits.MaxBatchBytes {
-		faults = append(faults, fmt.Errorf("%s: max-event-bytes: is more than max-batch-bytes", e.origin("max-event-bytes")))
-	}
-	var err error
-	if c.Store.TLS, err = c.redisFiles.load(); err != nil {
-		faults = append(faults, err)
-	}
-	return faults
-}
-
-func (e *effective) origin(name string) string {
-	for _, v := range e.values {
-		if v.setting.name == name {
-			return v.origin
-		}
-	}
-	return ""
-}
-
-// load makes the TLS configuration, nil where no file is given.
-func (f tlsFiles) load() (*tls.Config, error) {
-	if f == (tlsFiles{}) {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if f.ca != "" {
-		text, err := os.ReadFile(f.ca)
-		if err != nil {
-			return nil, fmt.Errorf("redis-ca-file: %w", err)
-		}
-		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("redis-ca-file: %s holds no certificate in PEM", f.ca)
-		}
-	}
-	if (f.certificate == "") != (f.key == "") {
-		return nil, errors.New("redis-cert-file and redis-key-file belong together; one of them is not set")
-	}
-	if f.certificate != "" {
-		pair, err := tls.LoadX509KeyPair(f.certificate, f.key)
-		if err != nil {
-			return nil, fmt.Errorf("redis-cert-file and redis-key-file: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
 }

@@ -40,13 +40,14 @@ The first SIGINT or SIGTERM stops it in good order, the second at once.`,
 // serve runs a server until the context ends.
 func (p *process) serve(ctx context.Context, e effective) error {
 	log := newLogger(p.stderr, e.config)
+	e.config.Logger = log
 	e.log(log)
-	s, err := p.start(ctx, e.config, log)
+	s, err := p.start(ctx, e.config.options)
 	if err != nil {
 		return err
 	}
-	log.Info("listening", slog.String("address", s.Addr()), slog.String("version", e.config.Version))
-	if len(e.config.Keys) == 0 {
+	log.Info("listening", slog.String("address", s.Addr()), slog.String("version", e.config.Router.Version))
+	if len(e.config.API.Keys) == 0 {
 		log.Warn("there are no API keys: everybody on this machine may do everything")
 	}
 	defer context.AfterFunc(ctx, func() { log.Info("stopping; a second signal ends it at once") })()

@@ -146,7 +146,7 @@ func deliverySettings() []setting {
 			help: "how far the waits are spread, from 0 (not at all) to 1, for subscriptions that don't say"},
 		{name: "delivery-max-in-flight", kind: "number", byDefault: "16", set: number(func(c *config) *int { return &c.API.Rules.Delivery.MaxInFlight }, 1, router.MaxMaxInFlight),
 			help: "deliveries under way at a time, for subscriptions that don't say"},
-		{name: "shutdown-grace", kind: "duration", byDefault: "15s", set: duration(func(c *config) *time.Duration { return &c.Router.Grace }, "0s", "10m"),
+		{name: "shutdown-grace", kind: "duration", byDefault: "15s", set: duration(func(c *config) *time.Duration { return &c.Router.Grace }, "100ms", "10m"),
 			help: "how long a server that is to stop lets what is in hand finish"},
 	}
 }
