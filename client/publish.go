@@ -32,8 +32,8 @@ func (c *Client) Publish(ctx context.Context, events []Event) ([]Published, erro
 	return p.results, err
 }
 
-// errUnsettled stands in the results of events that nothing is known of.
-var errUnsettled = errors.New("it is not known whether the event was stored")
+// ErrUnsettled stands in the results of events that nothing is known of. To publish them again is safe.
+var ErrUnsettled = errors.New("it is not known whether the event was stored")
 
 // publishing is one call of Publish.
 type publishing struct {
@@ -123,7 +123,7 @@ func (p *publishing) note(pending []int, results []publishResult) (left []int) {
 // giveUp says of events that they are not settled.
 func (p *publishing) giveUp(left []int, err error) {
 	if _, ok := errors.AsType[*Error](err); !ok {
-		err = errUnsettled
+		err = ErrUnsettled
 	}
 	for _, i := range left {
 		p.results[i] = Published{Err: err}

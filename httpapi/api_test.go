@@ -68,6 +68,13 @@ func newAPIOn(t testing.TB, store *fakeStore, with ...func(*httpapi.Config)) *ap
 	return a
 }
 
+// in is the same server for a subtest.
+func (a *api) in(t testing.TB) *api {
+	b := *a
+	b.t = t
+	return &b
+}
+
 const freshSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 // answer is what came back.

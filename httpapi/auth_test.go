@@ -145,6 +145,7 @@ func TestWithoutKeysOnlyRequestsFromThisMachineAreTaken(t *testing.T) {
 		"Authorization: Bearer slk_whose": true,
 	} {
 		t.Run(header, func(t *testing.T) {
+			a := a.in(t)
 			want := map[bool]int{true: http.StatusAccepted, false: http.StatusForbidden}[allowed]
 			a.do("POST", "/v1/events", `{"type":"x"}`, header).want(want)
 		})

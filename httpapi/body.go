@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/streamlatch/streamlatch/router"
@@ -28,7 +29,11 @@ func (s *Server) readBody(c call, limit int) (*bytes.Buffer, error) {
 	b.Reset()
 	// MinRead is what ReadFrom wants free to see the end. What is announced and has not come yet gets no more room than what is kept anyway.
 	b.Grow(int(min(max(c.r.ContentLength, 0), keptBody-bytes.MinRead)) + bytes.MinRead)
-	if _, err := b.ReadFrom(http.MaxBytesReader(c.w, c.r.Body, int64(limit))); err != nil {
+	body := c.r.Body
+	if c.r.ContentLength < 0 { // else net/http ends it there
+		body = http.MaxBytesReader(c.w, body, int64(limit))
+	}
+	if _, err := b.ReadFrom(body); err != nil {
 		s.release(b)
 		return nil, bodyError(err)
 	}
@@ -53,7 +58,7 @@ func bodyError(err error) error {
 func (s *Server) readDocument(c call, types ...string) ([]byte, error) {
 	contentType := c.r.Header.Get("Content-Type")
 	media, ok := router.ParseMediaType(contentType)
-	if !ok || !media.IsUTF8() || !contains(types, media) {
+	if !ok || !media.IsUTF8() || !slices.Contains(types, media.Type+"/"+media.Subtype) {
 		return nil, router.Errorf(router.Unsupported, "send %s, in UTF-8", strings.Join(types, " or "))
 	}
 	b, err := s.readBody(c, router.MaxDocumentBytes)
@@ -62,13 +67,4 @@ func (s *Server) readDocument(c call, types ...string) ([]byte, error) {
 	}
 	defer s.release(b)
 	return bytes.Clone(b.Bytes()), nil
-}
-
-func contains(types []string, m router.MediaType) bool {
-	for _, t := range types {
-		if t == m.Type+"/"+m.Subtype {
-			return true
-		}
-	}
-	return false
 }

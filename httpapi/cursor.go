@@ -3,7 +3,6 @@ package httpapi
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"slices"
 
 	"github.com/streamlatch/streamlatch/router"
 )
@@ -82,7 +81,3 @@ func before(p router.Position) router.Position {
 
 // isStart tells whether a position stands before every event of its partition.
 func isStart(p router.Position) bool { return p.MS <= 0 && p.Seq == 0 }
-
-func allAtStart(positions []router.Position) bool {
-	return !slices.ContainsFunc(positions, func(p router.Position) bool { return !isStart(p) })
-}

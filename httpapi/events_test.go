@@ -105,6 +105,7 @@ func TestEventsAreFiltered(t *testing.T) {
 		"from=2024-11-20T18:40:00.0005Z&types=a.b": {"10", "7", "4"},
 	} {
 		t.Run(query, func(t *testing.T) {
+			a := a.in(t)
 			require.Equal(t, ids, pages(t, a, query))
 		})
 	}

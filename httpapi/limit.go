@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"math"
-	"time"
 
 	"golang.org/x/time/rate"
 
@@ -19,11 +18,12 @@ func newPublishLimiter(perSecond float64, batch int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), int(burst))
 }
 
-// take lets n events pass, or says when they could.
-func (c *caller) take(n int, now time.Time) error {
+// take lets n events of a caller pass, or says when they could.
+func (s *Server) take(c *caller, n int) error {
 	if c.publish == nil {
 		return nil
 	}
+	now := s.now()
 	r := c.publish.ReserveN(now, n)
 	wait := r.DelayFrom(now)
 	if wait == 0 {

@@ -138,12 +138,13 @@ func TestAPanicIsAProblemAndHarmsNobody(t *testing.T) {
 	require.Contains(t, a.do("GET", "/metrics", "").body, `streamlatch_http_requests_total{method="GET",route="/v1/status",status="5xx"} 1`)
 }
 
-func TestARequestKeepsItsIDIfThatIsHarmless(t *testing.T) {
+func TestARequestKeepsItsIDIfThatIsHarmlessAndAnErrorHasOneInAnyCase(t *testing.T) {
 	a := newAPI(t)
 	require.Equal(t, "abc-1.2_3", a.do("GET", "/healthz", "", "X-Request-Id: abc-1.2_3").header.Get("X-Request-Id"))
-	first := a.do("GET", "/healthz", "", `X-Request-Id: a"b`).header.Get("X-Request-Id")
+	require.Empty(t, a.do("GET", "/healthz", "").header.Get("X-Request-Id"), "it costs, and nobody asked for it")
+	first := a.do("GET", "/v1/events/x", "", `X-Request-Id: a"b`).want(422).header.Get("X-Request-Id")
 	require.Regexp(t, `^[0-9A-Z]+-[0-9a-z]+$`, first)
-	require.NotEqual(t, first, a.do("GET", "/healthz", "", "X-Request-Id: "+strings.Repeat("a", 65)).header.Get("X-Request-Id"))
+	require.NotEqual(t, first, a.do("GET", "/v1/events/x", "", "X-Request-Id: "+strings.Repeat("a", 65)).header.Get("X-Request-Id"))
 }
 
 func TestRequestsAreLoggedAtDebugLevelWithWhatIsNotOursQuoted(t *testing.T) {

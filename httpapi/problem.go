@@ -120,10 +120,11 @@ func appendText(dst []byte, s string) []byte {
 func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error, extra []byte) {
 	p := show(err)
 	t := s.problems[p.code]
-	if p.code == router.Internal {
-		s.log.ErrorContext(r.Context(), "request failed", slog.String("request", w.Header().Get(requestIDHeader)), slog.String("error", strconv.QuoteToASCII(err.Error())))
-	}
 	h := w.Header()
+	id := s.requestID(h)
+	if p.code == router.Internal {
+		s.log.ErrorContext(r.Context(), "request failed", id, slog.String("error", strconv.QuoteToASCII(err.Error())))
+	}
 	if retry, ok := retryAfter(p, t); ok {
 		h.Set("Retry-After", retry)
 	}
@@ -149,7 +150,12 @@ func retryAfter(p shown, t problemType) (seconds string, ok bool) {
 func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if len(body) > countedByHTTP {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }
+
+// countedByHTTP is the largest body whose length net/http finds out by itself.
+const countedByHTTP = 2048 - 1

@@ -14,7 +14,7 @@ func (s *Server) publish(c call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.caller.take(len(events), s.now()); err != nil {
+	if err := s.take(c.caller, len(events)); err != nil {
 		return err
 	}
 	appended := s.cfg.Events.Append(c.r.Context(), events)

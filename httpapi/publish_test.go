@@ -60,6 +60,7 @@ func TestEveryContentModeIsTaken(t *testing.T) {
 		"plain array":         {`[{"type":"x","id":"d2"},{"type":"x","id":"d3"}]`, nil, []any{"d2", "d3"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			a := a.in(t)
 			res := a.do("POST", "/v1/events", request.body, request.headers...).want(http.StatusAccepted)
 			var ids []any
 			for i := range res.get("events").([]any) {
@@ -103,6 +104,7 @@ func TestWhatIsWrongWithAPublishRequestIsNamed(t *testing.T) {
 		"an event in another format": {paid, "Content-Type: application/cloudevents+avro", 415, "unsupported-media", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
+			a := a.in(t)
 			res := a.do("POST", "/v1/events", request.body, request.header).problem(request.status, request.word)
 			require.Equal(t, false, res.get("retryable"))
 			if request.location != nil {

@@ -72,8 +72,9 @@ func (s *Server) register(rt route) {
 		res, req := c.Response(), c.Request()
 		s.begin(res.Header(), req)
 		defer func() {
-			m.observe(res.Status, s.now().Sub(start))
-			s.logAccess(req, res, rt.path, start)
+			took := s.now().Sub(start)
+			m.observe(res.Status, took)
+			s.logAccess(req, res, rt.path, took)
 		}()
 		defer func() { s.recovered(recover(), res, req) }()
 		if err := s.serve(rt, c); err != nil {
@@ -95,20 +96,22 @@ func (s *Server) serve(rt route, c echo.Context) error {
 	return rt.handle(call{c.Response(), c.Request(), caller, param})
 }
 
-// begin sets the headers that every answer has.
+// begin sets the headers that every answer has, among them the request's id, where the client sent one that is harmless.
 func (s *Server) begin(h http.Header, r *http.Request) {
-	h[requestIDHeader] = []string{s.requestID(r)}
 	h["X-Content-Type-Options"] = s.nosniff
+	if id := r.Header.Get(requestIDHeader); id != "" && len(id) <= 64 && strings.IndexFunc(id, notIDRune) < 0 {
+		h.Set(requestIDHeader, id)
+	}
 }
 
 const requestIDHeader = "X-Request-Id"
 
-// requestID is the client's, where it is harmless, or a new one.
-func (s *Server) requestID(r *http.Request) string {
-	if id := r.Header.Get(requestIDHeader); id != "" && len(id) <= 64 && strings.IndexFunc(id, notIDRune) < 0 {
-		return id
+// requestID is the id that the request has, or is given now, since it is needed.
+func (s *Server) requestID(h http.Header) slog.Attr {
+	if h.Get(requestIDHeader) == "" {
+		h.Set(requestIDHeader, s.instance+strconv.FormatUint(s.requests.Add(1), 36))
 	}
-	return s.instance + strconv.FormatUint(s.requests.Add(1), 36)
+	return slog.String("request", h.Get(requestIDHeader))
 }
 
 func notIDRune(c rune) bool {
@@ -122,7 +125,7 @@ func (s *Server) fail(w *echo.Response, r *http.Request, err error) {
 		s.writeProblem(w, r, err, nil)
 		return
 	}
-	s.log.DebugContext(r.Context(), "answer cut off", slog.String("request", w.Header().Get(requestIDHeader)), slog.String("error", strconv.QuoteToASCII(err.Error())))
+	s.log.DebugContext(r.Context(), "answer cut off", s.requestID(w.Header()), slog.String("error", strconv.QuoteToASCII(err.Error())))
 	panic(http.ErrAbortHandler)
 }
 
@@ -137,10 +140,10 @@ func (s *Server) recovered(p any, w *echo.Response, r *http.Request) {
 	s.fail(w, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 }
 
-func (s *Server) logAccess(r *http.Request, w *echo.Response, route string, start time.Time) {
+func (s *Server) logAccess(r *http.Request, w *echo.Response, route string, took time.Duration) {
 	if !s.log.Enabled(r.Context(), slog.LevelDebug) {
 		return
 	}
-	s.log.DebugContext(r.Context(), "request", slog.String("request", w.Header().Get(requestIDHeader)), slog.String("method", r.Method), slog.String("route", route),
-		slog.String("path", strconv.QuoteToASCII(r.URL.Path)), slog.Int("status", w.Status), slog.Duration("took", s.now().Sub(start)))
+	s.log.DebugContext(r.Context(), "request", s.requestID(w.Header()), slog.String("method", r.Method), slog.String("route", route),
+		slog.String("path", strconv.QuoteToASCII(r.URL.Path)), slog.Int("status", w.Status), slog.Duration("took", took))
 }

@@ -20,24 +20,25 @@ func (m moment) MarshalJSON() ([]byte, error) {
 	return []byte(`"` + router.FormatTime(time.Time(m)) + `"`), nil
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) error {
+// writeJSON answers 200.
+func writeJSON(w http.ResponseWriter, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
-	writeBody(w, status, jsonType, append(body, '\n'))
+	writeBody(w, http.StatusOK, jsonType, append(body, '\n'))
 	return nil
 }
 
 func (s *Server) showHealth(c call) error {
-	return writeJSON(c.w, http.StatusOK, map[string]string{"status": "ok", "version": s.cfg.Version})
+	return writeJSON(c.w, map[string]string{"status": "ok", "version": s.cfg.Version})
 }
 
 func (s *Server) showReadiness(c call) error {
 	c.w.Header().Set("Cache-Control", "no-store")
 	err := s.cfg.Ready(c.r.Context())
 	if err == nil {
-		return writeJSON(c.w, http.StatusOK, map[string]string{"status": "ready"})
+		return writeJSON(c.w, map[string]string{"status": "ready"})
 	}
 	if code := show(err).code; s.problems[code].status != http.StatusServiceUnavailable {
 		err = &router.Error{Code: router.Unavailable, Message: "this replica is not ready", Err: err}
@@ -109,7 +110,7 @@ func (s *Server) showStatus(c call) error {
 			Events: p.Events, Oldest: p.Oldest.String(), Backlog: p.Backlog, Alarm: orNull(p.Alarm),
 		})
 	}
-	return writeJSON(c.w, http.StatusOK, view)
+	return writeJSON(c.w, view)
 }
 
 // orNull gives a pointer to what is not zero.

@@ -280,7 +280,7 @@ func (s *Server) testSubscription(c call) error {
 	if err != nil {
 		return fmt.Errorf("test subscription %q: %w", sub.Name, err)
 	}
-	return writeJSON(c.w, http.StatusOK, showAttempt(attempt))
+	return writeJSON(c.w, showAttempt(attempt))
 }
 
 // allow gives a request more time than the server gives to others: that of an attempt, and 10 s for all else.

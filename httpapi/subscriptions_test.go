@@ -113,6 +113,7 @@ func TestPreconditionsGuardEveryChange(t *testing.T) {
 		"PATCH of what must not be yet": {"PATCH", "billing", `If-None-Match: *`, 412},
 	} {
 		t.Run(name, func(t *testing.T) {
+			a := a.in(t)
 			body := strings.Replace(billing, `"billing"`, fmt.Sprintf("%q", map[bool]string{true: "billing", false: c.path}[c.path == ""]), 1)
 			a.do(c.method, strings.TrimSuffix("/v1/subscriptions/"+c.path, "/"), body, c.header).want(c.status)
 		})
@@ -215,6 +216,7 @@ func TestDefinitionsThatAreNotValidAreRefusedByField(t *testing.T) {
 		"a handler":         {`{"name":"x","sink":{"kind":"handler"}}`, "X: y", 422, "invalid", "body.sink.kind"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			a := a.in(t)
 			res := a.do("POST", "/v1/subscriptions", c.body, c.header).problem(c.status, c.word)
 			if c.location != nil {
 				require.Equal(t, c.location, res.get("errors", 0, "location"), res.body)

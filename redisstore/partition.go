@@ -68,13 +68,25 @@ func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, erro
 		i, err := strconv.Atoi(words[1])
 		return router.Applied{Status: router.Unusable, Unusable: i - 1}, err
 	}
+	return readApplied(b, words[1:])
+}
+
+// readApplied reads, for each queue that could be sent from: the queue, how many were leased, when the leases run out.
+func readApplied(b router.Batch, words []string) (router.Applied, error) {
 	applied := router.Applied{Status: router.Done, Cursor: b.To}
-	for _, word := range words[1:] {
-		i, err := strconv.Atoi(word)
-		if err != nil {
-			return router.Applied{}, fmt.Errorf("apply a batch: %w", err)
+	r := replyReader{words: words}
+	for len(r.words) > 0 {
+		i, taken, lease := r.integer(), r.integer(), r.word()
+		if r.err != nil || i < 1 || i > len(b.Enqueues) {
+			return applied, fmt.Errorf("apply a batch: unexpected reply: %w", r.err)
 		}
-		applied.Ready = append(applied.Ready, b.Enqueues[i-1].Queue)
+		e := b.Enqueues[i-1]
+		for _, position := range e.Entries[:min(taken, len(e.Entries))] {
+			applied.Claimed = append(applied.Claimed, router.Claimed{Queue: e.Queue, Entry: router.Entry{Position: position}, Attempt: 1, Lease: lease})
+		}
+		if taken < len(e.Entries) {
+			applied.Ready = append(applied.Ready, e.Queue)
+		}
 	}
 	return applied, nil
 }
@@ -87,7 +99,7 @@ func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 	for _, e := range b.Enqueues {
 		id := e.Queue.Subscription
 		keys = append(keys, k.fresh(id), k.leases(id), k.counters(id))
-		args = append(args, id, schedule(e.Queue), e.Queue.MaxInFlight, len(e.Entries))
+		args = append(args, id, schedule(e.Queue), e.Queue.MaxInFlight, s.atOnce(e), e.Lease.Milliseconds(), len(e.Entries))
 		for _, position := range e.Entries {
 			args = append(args, position.ID())
 		}
@@ -96,6 +108,14 @@ func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 		args = append(args, m.Position.ID(), orLog(m.Subscription), misfitRecord(m.Reason))
 	}
 	return keys, args
+}
+
+// atOnce is how many deliveries apply may lease: none where that takes permits.
+func (s *Store) atOnce(e router.Enqueue) int {
+	if s.needsPermits() {
+		return 0
+	}
+	return e.Take
 }
 
 // schedule is where a queue waits to be looked at: "off" where nothing is queued.

@@ -22,22 +22,26 @@ const (
 type dispatcher struct {
 	router    *Router
 	partition int
-	slots     chan struct{} // one for each attempt that may be under way in this replica
+	slots     *slots // for attempts under way in this replica
 	woken     chan struct{}
 	results   chan Settlement
 	jobs      chan job // to workers that wait
 	workers   sync.WaitGroup
+	sending   context.Context // of all attempts: it outlives run's by the grace period
+	abandon   context.CancelFunc
 
 	mu     sync.Mutex
 	due    []Queue         // to be looked at now, in order
 	listed map[string]bool // what is in due
 }
 
-func newDispatcher(r *Router, partition int, slots chan struct{}) *dispatcher {
-	return &dispatcher{
+func newDispatcher(r *Router, partition int, slots *slots) *dispatcher {
+	d := &dispatcher{
 		router: r, partition: partition, slots: slots, woken: make(chan struct{}, 1), results: make(chan Settlement, settleSome),
 		jobs: make(chan job), listed: make(map[string]bool),
 	}
+	d.sending, d.abandon = context.WithCancel(context.Background())
+	return d
 }
 
 // wake says that these queues have work.
@@ -72,12 +76,11 @@ func (d *dispatcher) next(n int) []Queue {
 	return queues
 }
 
-// run sends until ctx ends, and then lets attempts under way finish for the grace period.
+// run sends until ctx ends, when nothing is accepted any more, and then lets attempts under way finish for the grace period.
 func (d *dispatcher) run(ctx context.Context) error {
-	sending, abandon := context.WithCancel(context.WithoutCancel(ctx))
-	defer abandon()
+	defer d.abandon()
 	var settler sync.WaitGroup
-	settler.Go(func() { d.settleAll(sending) })
+	settler.Go(func() { d.settleAll(d.sending) })
 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -88,10 +91,10 @@ func (d *dispatcher) run(ctx context.Context) error {
 			timer.Reset(d.look(ctx))
 		case <-ctx.Done():
 		}
-		d.sendDue(ctx, sending)
+		d.sendDue(ctx)
 	}
 
-	stop := time.AfterFunc(d.router.config.Grace, abandon)
+	stop := time.AfterFunc(d.router.config.Grace, d.abandon)
 	defer stop.Stop()
 	close(d.jobs)
 	d.workers.Wait()
@@ -145,7 +148,7 @@ func (d *dispatcher) subscription(ctx context.Context, id string) (*Subscription
 }
 
 // sendDue claims what is due, as far as there is room, and starts sending it.
-func (d *dispatcher) sendDue(ctx, sending context.Context) {
+func (d *dispatcher) sendDue(ctx context.Context) {
 	for ctx.Err() == nil {
 		queues := d.next(claimQueues)
 		if len(queues) == 0 {
@@ -162,15 +165,14 @@ func (d *dispatcher) sendDue(ctx, sending context.Context) {
 			continue // they stay in the schedule and are looked at again
 		}
 		if len(claimed) > 0 {
-			d.send(ctx, sending, claimed, token)
+			d.send(ctx, claimed, token)
 		}
 	}
 }
 
 // claims asks for what the queues may have in flight, within this replica's free slots, at least one each.
 func (d *dispatcher) claims(ctx context.Context, queues []Queue) []Claim {
-	free := cap(d.slots) - len(d.slots)
-	share := max(free/len(queues), 1)
+	share := max(d.slots.free()/len(queues), 1)
 	claims := make([]Claim, 0, len(queues))
 	for _, q := range queues {
 		sub, ok := d.subscription(ctx, q.Subscription)
@@ -202,13 +204,13 @@ func (s *Subscription) timeLimit() time.Duration {
 }
 
 // send starts an attempt for each claimed delivery.
-func (d *dispatcher) send(ctx, sending context.Context, claimed []Claimed, token string) {
+func (d *dispatcher) send(ctx context.Context, claimed []Claimed, token string) {
 	if token != d.router.definitions.snapshot.Load().tokens[d.partition] {
 		if err := d.router.definitions.refresh(ctx); err != nil {
 			d.router.failed(ctx, "read the definitions", err)
 		}
 	}
-	records, err := d.load(sending, claimed)
+	records, err := d.load(d.sending, claimed)
 	if err != nil {
 		d.router.failed(ctx, "read the events of deliveries", err)
 		for _, c := range claimed {
@@ -217,12 +219,35 @@ func (d *dispatcher) send(ctx, sending context.Context, claimed []Claimed, token
 		return
 	}
 	for i, c := range claimed {
-		select {
-		case d.slots <- struct{}{}:
-			d.start(sending, job{claimed: c, record: records[i]})
-		case <-ctx.Done():
+		if !d.slots.wait(ctx) {
 			d.results <- Settlement{Claimed: c, Unstarted: true}
+			continue
 		}
+		d.start(job{claimed: c, record: records[i]})
+	}
+}
+
+// reserve takes slots for what a batch may lease at once, and says in it how many for each queue. It returns how many it took.
+func (d *dispatcher) reserve(batch []Enqueue) (reserved int) {
+	for i := range batch {
+		e := &batch[i]
+		sub, ok := d.router.definitions.snapshot.Load().subscription(e.Queue.Subscription)
+		if !ok {
+			continue
+		}
+		e.Take = d.slots.take(min(len(e.Entries), d.room(sub)))
+		e.Lease = sub.timeLimit() + leaseMargin
+		reserved += e.Take
+	}
+	return reserved
+}
+
+// accept starts the attempts for what apply leased at once, in the slots that were reserved. records are those of the batch, in log order. It is
+// not called any more when run's ctx ends.
+func (d *dispatcher) accept(claimed []Claimed, records []Record) {
+	for _, c := range claimed {
+		i, _ := slices.BinarySearchFunc(records, c.Entry.Position, func(r Record, p Position) int { return r.Position.Compare(p) })
+		d.start(job{claimed: c, record: records[i]})
 	}
 }
 
@@ -234,22 +259,22 @@ type job struct {
 
 // start has a worker make an attempt: one that waits, or else a new one. Workers stay, since their stacks have grown to what an attempt needs;
 // there are never more than slots.
-func (d *dispatcher) start(ctx context.Context, first job) {
+func (d *dispatcher) start(first job) {
 	select {
 	case d.jobs <- first:
 	default:
 		d.workers.Go(func() {
-			d.work(ctx, first)
+			d.work(first)
 			for next := range d.jobs {
-				d.work(ctx, next)
+				d.work(next)
 			}
 		})
 	}
 }
 
-func (d *dispatcher) work(ctx context.Context, j job) {
-	settlement := d.attempt(ctx, j.claimed, j.record)
-	<-d.slots
+func (d *dispatcher) work(j job) {
+	settlement := d.attempt(d.sending, j.claimed, j.record)
+	d.slots.give(1)
 	d.results <- settlement
 }
 

@@ -24,6 +24,8 @@ type Queue struct {
 type Enqueue struct {
 	Queue   Queue
 	Entries []Position
+	Take    int           // how many of them to lease at once, if the queue is empty and has room in flight
+	Lease   time.Duration // for how long
 }
 
 // Misfit is an entry of the log, or one delivery of it, that can't be routed. It becomes a dead letter.
@@ -61,9 +63,10 @@ const (
 // Applied is the answer of Apply.
 type Applied struct {
 	Status   ApplyStatus
-	Cursor   Cursor  // Fenced: where the partition stands
-	Unusable int     // Unusable: index into Enqueues
-	Ready    []Queue // Done: queues that were empty and now have work
+	Cursor   Cursor    // Fenced: where the partition stands
+	Unusable int       // Unusable: index into Enqueues
+	Claimed  []Claimed // Done: what was leased at once
+	Ready    []Queue   // Done: queues that were empty and have more work than that
 }
 
 // PartitionStore is what routing a partition needs. Safe for concurrent use.

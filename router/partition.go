@@ -175,13 +175,17 @@ func (p *partition) applySome(ctx context.Context, cursor Cursor, run matched) (
 	}
 	batch, rest := run.batch(p.number, cursor)
 	start := time.Now()
+	dispatcher := p.router.dispatchers[p.number]
+	reserved := dispatcher.reserve(batch.Enqueues)
 	applied, err := p.call(ctx, batch)
+	dispatcher.slots.give(reserved - len(applied.Claimed))
 	if err != nil {
 		return cursor, run, err
 	}
 	switch applied.Status {
 	case Done:
-		p.handOver(run.records[:len(run.records)-len(rest.records)], batch, applied.Ready, time.Since(start))
+		touched := min(len(run.records)-len(rest.records)+1, len(run.records)) // the batch may end amid an event
+		p.handOver(run.records[:touched], batch, applied, time.Since(start))
 		return applied.Cursor, rest, nil
 	case Stale:
 		p.router.config.Observer.Refused(p.number, Stale)
@@ -257,7 +261,7 @@ func (p *partition) refresh(ctx context.Context) error {
 }
 
 // handOver gives what was applied to the dispatcher.
-func (p *partition) handOver(records []Record, batch Batch, ready []Queue, took time.Duration) {
+func (p *partition) handOver(records []Record, batch Batch, applied Applied, took time.Duration) {
 	deliveries := 0
 	for _, e := range batch.Enqueues {
 		deliveries += len(e.Entries)
@@ -265,7 +269,8 @@ func (p *partition) handOver(records []Record, batch Batch, ready []Queue, took 
 	p.router.config.Observer.Applied(p.number, batch.Events, deliveries, took)
 	if deliveries > 0 {
 		p.router.recent.add(records)
-		p.router.dispatchers[p.number].wake(ready)
+		p.router.dispatchers[p.number].accept(applied.Claimed, records)
+		p.router.dispatchers[p.number].wake(applied.Ready)
 	}
 }
 

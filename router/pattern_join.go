@@ -109,7 +109,7 @@ func (j *joint) choose(i int, number int32) (clash int, next int32) {
 		case at < 0:
 			j.chosen = append(j.chosen, choice{e.array, number, i})
 		case j.chosen[at].element < number:
-			return j.chosen[at].field, j.view.arrays[e.array] + 1
+			return j.chosen[at].field, j.view.arrays[e.array].last + 1
 		case j.chosen[at].element > number:
 			return j.chosen[at].field, j.chosen[at].element
 		}
@@ -118,23 +118,44 @@ func (j *joint) choose(i int, number int32) (clash int, next int32) {
 	return 0, 0
 }
 
-// present tells whether field i has a value, of whatever kind, that agrees with what is chosen, so that the field is not absent; because of which
-// choices that is so, is not looked into further than this: of none, if the value is outside of all arrays.
+// present tells whether field i has a value, of whatever kind, that agrees with what is chosen, so that the field is not absent; because are the
+// fields that could have chosen otherwise.
 func (j *joint) present(i int) (blocked bool, because fieldSet) {
 	settled := len(j.chosen)
 	for number := j.view.first(j.slots[j.branch[i].place]); number != 0; number = j.view.at(number).next {
 		element := j.view.at(number).element
 		_, next := j.choose(i, element)
-		j.chosen = j.chosen[:settled]
-		if next > 0 {
+		if j.chosen = j.chosen[:settled]; next > 0 {
 			continue
 		}
-		if element == 0 {
-			return true, fieldSet{}
+		for before := range i {
+			if j.mayClash(before, element) {
+				because = because.with(before)
+			}
 		}
-		return true, fieldsBelow(i)
+		return true, because
 	}
-	return false, fieldSet{}
+	return false, because
+}
+
+// mayClash tells whether a field has an option in one of the arrays around an element, but in another element of it.
+func (j *joint) mayClash(field int, number int32) bool {
+	for number != 0 {
+		e := j.view.elements[number-1]
+		around := j.view.arrays[e.array]
+		if j.hasOption(field, around.first, number-1) || j.hasOption(field, e.last+1, around.last) {
+			return true
+		}
+		number = e.parent
+	}
+	return false
+}
+
+// hasOption tells whether a field has an option in a range of elements.
+func (j *joint) hasOption(field int, first, last int32) bool {
+	options := j.options[field]
+	i, _ := slices.BinarySearch(options, first)
+	return i < len(options) && options[i] <= last
 }
 
 // fieldSet is a set of fields of a branch.
@@ -155,14 +176,6 @@ func (s fieldSet) without(i int) fieldSet {
 func (s fieldSet) union(t fieldSet) fieldSet {
 	for i := range s {
 		s[i] |= t[i]
-	}
-	return s
-}
-
-// fieldsBelow is the set of all fields before field i.
-func fieldsBelow(i int) (s fieldSet) {
-	for before := range i {
-		s = s.with(before)
 	}
 	return s
 }

@@ -22,7 +22,7 @@ type View struct {
 	filled          []slot  // those that have values
 	values          []value
 	elements        []element // of arrays, in the order of the document; a number n stands for elements[n-1], 0 for no element
-	arrays          []int32   // by an array's number: the number of the last element in it, at any depth
+	arrays          []array
 
 	join joint // scratch
 }
@@ -51,8 +51,11 @@ type value struct {
 type element struct {
 	parent int32 // the element around that array
 	array  int32
-	last   int32 // the last element within it
+	last   int32 // the last element within it, at any depth
 }
+
+// array is the range of the elements within an array, at any depth.
+type array struct{ first, last int32 }
 
 // viewPool holds Views that were released.
 var viewPool = sync.Pool{New: func() any { return &View{} }}
@@ -246,12 +249,12 @@ func isJSONType(contentType string) bool {
 }
 
 // enterArray makes a number for an array, and enterElement for an element of it; leave is called when all of it has been read.
-func (v *View) enterArray() (array int32) {
-	v.arrays = append(v.arrays, 0)
+func (v *View) enterArray() (number int32) {
+	v.arrays = append(v.arrays, array{first: int32(len(v.elements)) + 1})
 	return int32(len(v.arrays)) - 1
 }
 
-func (v *View) leaveArray(array int32) { v.arrays[array] = int32(len(v.elements)) }
+func (v *View) leaveArray(number int32) { v.arrays[number].last = int32(len(v.elements)) }
 
 func (v *View) enterElement(array, parent int32) int32 {
 	v.elements = append(v.elements, element{parent: parent, array: array})

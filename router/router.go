@@ -108,7 +108,7 @@ func New(store Store, config Config) *Router {
 	}
 	r.handlers = newHandlers(r)
 	r.live.Store(1)
-	slots := make(chan struct{}, config.MaxSends)
+	slots := newSlots(config.MaxSends)
 	for p := range store.Partitions() {
 		r.dispatchers = append(r.dispatchers, newDispatcher(r, p, slots))
 		r.partitions = append(r.partitions, newPartition(r, p))
@@ -150,13 +150,25 @@ func (r *Router) Run(ctx context.Context) error {
 	work.Go(func() error { return r.register(ctx) })
 	work.Go(func() error { return r.definitions.follow(ctx, r) })
 	work.Go(func() error { return r.feed.Run(ctx) })
-	for _, d := range r.dispatchers {
-		work.Go(func() error { return d.run(ctx) })
-	}
-	for _, p := range r.partitions {
-		work.Go(func() error { return p.run(ctx) })
-	}
+	work.Go(func() error { return r.routeAndSend(ctx) })
 	return work.Wait()
+}
+
+// routeAndSend routes until ctx ends; sending ends after that, since what is applied last may have been leased to this replica.
+func (r *Router) routeAndSend(ctx context.Context) error {
+	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSending()
+	routing, ctx := errgroup.WithContext(ctx)
+	for _, p := range r.partitions {
+		routing.Go(func() error { return p.run(ctx) })
+	}
+	var dispatching errgroup.Group
+	for _, d := range r.dispatchers {
+		dispatching.Go(func() error { return d.run(sending) })
+	}
+	err := routing.Wait()
+	stopSending()
+	return errors.Join(err, dispatching.Wait())
 }
 
 // insistOnDefinitions reads the definitions before anything is routed.

@@ -1,6 +1,7 @@
 --[[
-Moves a partition's cursor over one batch and queues what the batch delivers. The comparison of cursor and token is dedupe, fence
-and acknowledgement in one: either all of the batch is applied, once, or nothing of it.
+Moves a partition's cursor over one batch and queues what the batch delivers; of a queue that was empty, the first deliveries are leased to
+the caller at once, as claim would. The comparison of cursor and token is dedupe, fence and acknowledgement in one: either all of the
+batch is applied, once, or nothing of it.
 
 KEYS
   1 state      hash    the partition's state
@@ -20,11 +21,13 @@ ARGV
   4 to          cursor after the batch
   5 to_target
   6 events      number of events that the batch completes
-  7 queues      number of queues; then for each: subscription, "ready" | "handlers" | "off", max in flight, number of entries, entries
+  7 queues      number of queues; then for each: subscription, "ready" | "handlers" | "off", max in flight, how many to lease at most,
+                for how many milliseconds, number of entries, entries
   … poison      for each entry or delivery that can't be routed: stream ID, subscription or "log", record
 
 RETURNS  {"fenced", cursor, target} | {"stale", token} | {"unusable", queue} (a key of that queue, counted from 1, has the wrong type) |
-         {"applied", queues that were empty and now have work…}
+         {"applied", then three for each queue that was empty and could be sent from: the queue, how many were leased, when the leases
+         run out}
 ]]
 local state, log, copies, holds = KEYS[1], KEYS[2], KEYS[5], KEYS[6]
 local from, from_target, token, to, to_target = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -42,50 +45,75 @@ local queues = {}
 local arg = 8
 for i = 1, tonumber(ARGV[7]) do
   local key = 6 + 3 * i
-  local count = tonumber(ARGV[arg + 3])
+  local count = tonumber(ARGV[arg + 5])
   local length, flying = redis.pcall('LLEN', KEYS[key]), redis.pcall('ZCARD', KEYS[key + 1])
   local counters = redis.pcall('HLEN', KEYS[key + 2])
   if type(length) == 'table' or type(flying) == 'table' or type(counters) == 'table' then
     return { 'unusable', i }
   end
+  local room = length == 0 and tonumber(ARGV[arg + 2]) - flying or 0
   queues[i] = {
-    subscription = ARGV[arg], class = ARGV[arg + 1], fresh = KEYS[key], counters = KEYS[key + 2],
-    first = arg + 4, last = arg + 3 + count,
-    wakes = length == 0 and flying < tonumber(ARGV[arg + 2]),
+    subscription = ARGV[arg], class = ARGV[arg + 1], fresh = KEYS[key], leases = KEYS[key + 1], counters = KEYS[key + 2],
+    first = arg + 6, count = count, room = room,
+    take = math.max(0, math.min(room, tonumber(ARGV[arg + 3]), count)), lease = tonumber(ARGV[arg + 4]),
   }
-  arg = arg + 4 + count
-end
-
-local function enqueue(queue)
-  for first = queue.first, queue.last, 1000 do
-    redis.call('RPUSH', queue.fresh, unpack(ARGV, first, math.min(first + 999, queue.last)))
-  end
+  arg = arg + 6 + count
 end
 
 local applied = { 'applied' }
 local due = { ready = {}, handlers = {} }
-local t = int(now())
+local t = now()
+
+local function lease(queue, expires)
+  local leases = {}
+  for i = 1, queue.take do
+    leases[2 * i - 1], leases[2 * i] = expires, ARGV[queue.first + i - 1]
+  end
+  call_many('ZADD', queue.leases, leases)
+end
+
+local function enqueue(queue)
+  local last = queue.first + queue.count - 1
+  for first = queue.first + queue.take, last, 1000 do
+    redis.call('RPUSH', queue.fresh, unpack(ARGV, first, math.min(first + 999, last)))
+  end
+end
+
+-- Where there was room, the queue is looked at now if that left some, else when its leases run out.
+local function schedule(i, queue, expires)
+  local list = due[queue.class]
+  list[#list + 1] = queue.take < math.min(queue.count, queue.room) and int(t) or expires
+  list[#list + 1] = queue.subscription
+  applied[#applied + 1] = i
+  applied[#applied + 1] = queue.take
+  applied[#applied + 1] = expires
+end
+
 for i, queue in ipairs(queues) do
   if queue.class == 'off' then
-    redis.call('HINCRBY', queue.counters, 'not_queued', queue.last - queue.first + 1)
+    redis.call('HINCRBY', queue.counters, 'not_queued', queue.count)
   else
+    local expires = int(t + queue.lease)
+    lease(queue, expires)
     enqueue(queue)
-    if queue.wakes then
-      applied[#applied + 1] = i
-      local list = due[queue.class]
-      list[#list + 1] = t
-      list[#list + 1] = queue.subscription
+    if queue.room > 0 then
+      schedule(i, queue, expires)
     end
   end
 end
-call_many('ZADD', KEYS[3], due.ready)
-call_many('ZADD', KEYS[4], due.handlers)
+local function look(schedule, list)
+  for first = 1, #list, 1000 do
+    redis.call('ZADD', schedule, 'LT', unpack(list, first, math.min(first + 999, #list)))
+  end
+end
+look(KEYS[3], due.ready)
+look(KEYS[4], due.handlers)
 
 for i = arg, #ARGV, 3 do
   local name = ARGV[i] .. ' ' .. ARGV[i + 1]
   hold(log, copies, holds, ARGV[i], 'dead ' .. name)
   redis.call('HSET', KEYS[7], name, ARGV[i + 2])
-  redis.call('ZADD', KEYS[8], t, name)
+  redis.call('ZADD', KEYS[8], int(t), name)
 end
 
 redis.call('HSET', state, 'cursor', to, 'target', to_target)

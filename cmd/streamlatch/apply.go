@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/streamlatch/streamlatch/client"
 )
 
 const fileHelp = `The files hold definitions in YAML or JSON, several in one file with --- between them. Each has a kind and a name; the rest is as
@@ -59,6 +61,23 @@ func (p *process) apply(ctx context.Context, conn *connection, files []string, f
 	return write(p.stdout, fmt.Sprintf("%d created, %d changed, %d unchanged\n", plan.count(create), plan.count(change), plan.count(keep)))
 }
 
+// plan reads the files and compares them with the server.
+func (p *process) plan(ctx context.Context, conn *connection, files []string) (*client.Client, plan, error) {
+	if len(files) == 0 {
+		return nil, nil, usagef("say what to read with -f")
+	}
+	definitions, err := readDefinitions(p.stdin, files)
+	if err != nil {
+		return nil, nil, err
+	}
+	api, err := conn.client()
+	if err != nil {
+		return nil, nil, err
+	}
+	made, err := makePlan(ctx, api, definitions)
+	return api, made, err
+}
+
 func (p *process) diffCommand() *cobra.Command {
 	var files []string
 	cmd := &cobra.Command{
@@ -76,9 +95,6 @@ func (p *process) diffCommand() *cobra.Command {
 	}
 	return cmd
 }
-
-// errDifferent makes diff's exit code 1.
-var errDifferent = fmt.Errorf("%w", errSilent)
 
 func (p *process) diff(ctx context.Context, conn *connection, files []string) error {
 	_, plan, err := p.plan(ctx, conn, files)
@@ -102,7 +118,7 @@ func (p *process) diff(ctx context.Context, conn *connection, files []string) er
 		}
 	}
 	if creates+changes > 0 {
-		return errDifferent
+		return exitError{exitFailure}
 	}
 	return nil
 }

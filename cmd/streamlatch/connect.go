@@ -67,7 +67,7 @@ func (p *process) connect(cmd *cobra.Command) *connection {
 func (c *connection) client() (*client.Client, error) {
 	made, err := client.New(client.Config{
 		Server: cmp.Or(c.server, c.process.getenv(serverVariable)), APIKey: cmp.Or(c.apiKey, c.process.getenv(apiKeyVariable)),
-		UserAgent: "streamlatch/" + programVersion(), Sleep: c.process.sleep,
+		UserAgent: "streamlatch/" + programVersion(), Sleep: c.process.pause,
 	})
 	if err != nil {
 		return nil, usageError{err}

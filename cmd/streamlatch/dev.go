@@ -88,7 +88,7 @@ func embeddedRedis(random io.Reader, store *redisstore.Config) (*miniredis.Minir
 
 // welcome waits for the server, loads the definitions and prints what is running. That the server ends before is its own error.
 func (p *process) welcome(ctx context.Context, addr string, c config, definitions []definition) error {
-	api, err := client.New(client.Config{Server: "http://" + reachable(addr), APIKey: p.getenv(apiKeyVariable), UserAgent: "streamlatch/" + c.Router.Version, Sleep: p.sleep})
+	api, err := client.New(client.Config{Server: "http://" + reachable(addr), APIKey: p.getenv(apiKeyVariable), UserAgent: "streamlatch/" + c.Router.Version, Sleep: p.pause})
 	if err != nil {
 		return err
 	}
@@ -96,9 +96,9 @@ func (p *process) welcome(ctx context.Context, addr string, c config, definition
 	if !waitReady(ctx, api) {
 		return nil
 	}
-	plan, err := makePlan(ctx, api, definitions)
+	made, err := makePlan(ctx, api, definitions)
 	if err == nil {
-		err = plan.apply(ctx, api, false)
+		err = made.apply(ctx, api, false, func(s step) error { return s.print(p.stdout, map[action]string{create: "created"}) })
 	}
 	if ctx.Err() != nil {
 		return nil
@@ -156,4 +156,3 @@ To try next, each in a terminal of its own:
 	}
 	return b.String()
 }
-

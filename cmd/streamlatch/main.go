@@ -56,7 +56,7 @@ type process struct {
 	environ  []string // "NAME=value"
 	random   io.Reader
 	now      func() time.Time
-	sleep    func(context.Context, time.Duration) error // nil: by the clock
+	pause    func(context.Context, time.Duration) error // waits; its error is the cause of an ended context
 	terminal bool                                       // stderr is one
 	exit     func(code int)                             // ends the process at once
 	start    func(context.Context, options) (server, error)
@@ -64,7 +64,7 @@ type process struct {
 
 func newProcess() *process {
 	return &process{
-		name: os.Args[0], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), random: rand.Reader, now: time.Now,
+		name: os.Args[0], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), random: rand.Reader, now: time.Now, pause: pause,
 		terminal: term.IsTerminal(int(os.Stderr.Fd())), exit: os.Exit,
 		start: func(ctx context.Context, o options) (server, error) {
 			a, err := newApp(ctx, o)
@@ -73,6 +73,18 @@ func newProcess() *process {
 			}
 			return a, nil
 		},
+	}
+}
+
+// pause waits by the clock.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -94,8 +106,10 @@ func (e usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// errSilent fails without a word: all has been said.
-var errSilent = errors.New("")
+// exitError ends the program with a code; all has been said.
+type exitError struct{ code int }
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
 // run runs one command line and returns the exit code.
 func (p *process) run(ctx context.Context, args []string) int {
@@ -110,20 +124,14 @@ func (p *process) run(ctx context.Context, args []string) int {
 	if code := caught.code(); code != 0 && errors.Is(err, errInterrupted) {
 		return code
 	}
-	if err.Error() != "" {
-		fmt.Fprintf(p.stderr, "streamlatch: %s\n", plainLines(err.Error()))
+	if exit, ok := errors.AsType[exitError](err); ok {
+		return exit.code
 	}
-	if _, wrong := errors.AsType[usageError](err); !wrong && *began {
-		return failureCode(cmd)
-	}
-	if cmd.Runnable() {
+	fmt.Fprintf(p.stderr, "streamlatch: %s\n", plainLines(err.Error()))
+	if _, wrong := errors.AsType[usageError](err); wrong || !*began {
 		fmt.Fprintf(p.stderr, "See '%s --help'.\n", cmd.CommandPath())
+		return exitUsage
 	}
-	return exitUsage
-}
-
-// failureCode is the exit code of a command that failed.
-func failureCode(cmd *cobra.Command) int {
 	if cmd.Annotations[differs] != "" {
 		return exitUsage // 1 says that there are differences
 	}

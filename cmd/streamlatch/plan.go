@@ -124,8 +124,8 @@ func findDifferences(found []difference, at string, old, wanted any) []differenc
 	return found
 }
 
-// apply does what is to be done, and with force also sends what could not be compared. What somebody else has changed since the comparison is not overwritten.
-// After an error, Done of the steps tells how far it came.
+// apply does what is to be done, and with force also sends what could not be compared. It calls done after each step, and ends at the first error. What somebody
+// else has changed since the comparison is not overwritten.
 func (p plan) apply(ctx context.Context, api *client.Client, force bool, done func(step) error) error {
 	for i := range p {
 		s := &p[i]

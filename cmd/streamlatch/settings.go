@@ -10,13 +10,13 @@ import (
 
 // setting is one row of the table that flags, variables, keys of the file, their documentation and what is printed of them are made of.
 type setting struct {
-	name      string // of the flag and the key; the variable is made of it
-	kind      string // what a value looks like, in a word
-	byDefault string // a value's text; of a list, its elements with commas between them
-	help      string // one or two sentences, without a full stop at the end
-	list      bool   // may be given several times
-	serveOnly bool   // dev does not have it
-	mask      func(string) string // what is shown of a secret value. Defaults to all of it.
+	name      string                                // of the flag and the key; the variable is made of it
+	kind      string                                // what a value looks like, in a word
+	byDefault string                                // a value's text; of a list, its elements with commas between them
+	help      string                                // one or two sentences, without a full stop at the end
+	list      bool                                  // may be given several times
+	serveOnly bool                                  // dev does not have it
+	mask      func(string) string                   // what is shown of a secret value. Defaults to all of it.
 	set       func(c *config, value []string) error // one element, unless list
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -138,4 +139,13 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// oneLine takes the space between the tokens of a JSON text away.
+func oneLine(text json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, text) != nil {
+		return string(text)
+	}
+	return b.String()
 }

@@ -1,0 +1,316 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/streamlatch/streamlatch/client"
+	"github.com/streamlatch/streamlatch/router"
+)
+
+func (p *process) subscriptionsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete and test subscriptions", Args: cobra.NoArgs}
+	cmd.AddCommand(p.listSubscriptionsCommand(), p.showSubscriptionCommand(), p.createSubscriptionCommand(), p.deleteSubscriptionCommand(), p.testSubscriptionCommand())
+	return cmd
+}
+
+// subscriptionView is what the command line shows of a subscription.
+type subscriptionView struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Enabled bool   `json:"enabled"`
+	Filter  struct {
+		Types   []string          `json:"types"`
+		Filters []json.RawMessage `json:"filters"`
+		Pattern json.RawMessage   `json:"pattern"`
+	} `json:"filter"`
+	Sink struct {
+		Kind   string `json:"kind"`
+		URL    string `json:"url"`
+		Secret string `json:"secret"`
+	} `json:"sink"`
+}
+
+// filter is the filter in a few words.
+func (v subscriptionView) filter() string {
+	words := []string{"every type"}
+	if len(v.Filter.Types) > 0 {
+		words = []string{strings.Join(v.Filter.Types, ", ")}
+	}
+	if len(v.Filter.Filters) > 0 {
+		words = append(words, "filters")
+	}
+	if len(v.Filter.Pattern) > 0 {
+		words = append(words, "pattern")
+	}
+	return strings.Join(words, " + ")
+}
+
+func (v subscriptionView) state() string {
+	if v.Enabled {
+		return "enabled"
+	}
+	return "disabled"
+}
+
+func (p *process) listSubscriptionsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List subscriptions", Args: cobra.NoArgs}
+	conn := p.connect(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return p.listSubscriptions(cmd.Context(), conn) }
+	return cmd
+}
+
+func (p *process) listSubscriptions(ctx context.Context, conn *connection) error {
+	api, err := conn.client()
+	if err != nil {
+		return err
+	}
+	documents, rows := []json.RawMessage{}, [][]string{{"NAME", "STATE", "SINK", "TO", "FILTER"}}
+	for d, err := range api.Definitions(ctx, client.Subscription) {
+		if err != nil {
+			return err
+		}
+		var v subscriptionView
+		if err := d.Decode(&v); err != nil {
+			return err
+		}
+		documents = append(documents, d.Document)
+		rows = append(rows, []string{v.Name, v.state(), v.Sink.Kind, v.Sink.URL, v.filter()})
+	}
+	if conn.json() {
+		return writeJSON(p.stdout, map[string]any{"items": documents})
+	}
+	return writeTable(p.stdout, rows)
+}
+
+func (p *process) showSubscriptionCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "show REF", Short: "Show a subscription and its state", Args: cobra.ExactArgs(1)}
+	conn := p.connect(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		api, err := conn.client()
+		if err != nil {
+			return err
+		}
+		d, err := api.Definition(cmd.Context(), client.Subscription, args[0])
+		if err != nil {
+			return fmt.Errorf("subscription %s: %w", args[0], err)
+		}
+		if conn.json() {
+			return writeJSON(p.stdout, d.Document)
+		}
+		return writeYAML(p.stdout, d.Document)
+	}
+	return cmd
+}
+
+// createOptions are the flags of subscriptions create.
+type createOptions struct {
+	file       string
+	definition router.Subscription
+	types      []string
+	pattern    string
+	headers    []string
+	timeout    string
+	retry      []string
+	disabled   bool
+}
+
+func (p *process) createSubscriptionCommand() *cobra.Command {
+	var o createOptions
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "Create a subscription",
+		Long: `Create a subscription to a webhook, from flags or from a file with one definition. Without a secret the server makes one,
+and it is printed this once.`,
+		Example: "  streamlatch subscriptions create --name billing --types 'order.*' --url https://billing.example/hook\n" +
+			"  streamlatch subscriptions create -f billing.yaml",
+		Args: cobra.NoArgs,
+	}
+	conn := p.connect(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&o.file, "file", "f", "", "file with the definition; - is stdin")
+	f.StringVar(&o.definition.Name, "name", "", "name")
+	f.StringVar(&o.definition.Title, "title", "", "title, in free text")
+	f.StringSliceVar(&o.types, "types", nil, "type patterns, with commas between them (default every type)")
+	f.StringVar(&o.pattern, "pattern", "", "event pattern, in JSON")
+	f.StringVar(&o.definition.Sink.URL, "url", "", "URL of the webhook")
+	f.StringVar((*string)(&o.definition.Sink.Mode), "mode", "", "structured or binary (default structured)")
+	f.StringArrayVar(&o.headers, "header", nil, "header to send, as name: value (can be repeated)")
+	f.StringVar(&o.definition.Sink.Secret, "secret", "", "secret that deliveries are signed with (default one that the server makes)")
+	f.StringVar(&o.timeout, "timeout", "", "time of one attempt (default 15s)")
+	f.StringSliceVar(&o.retry, "retry-schedule", nil, "waits before further attempts, with commas between them (default the server's)")
+	f.IntVar(&o.definition.Delivery.MaxInFlight, "max-in-flight", 0, "deliveries under way at a time (default the server's)")
+	f.BoolVar(&o.disabled, "disabled", false, "queue nothing until it is enabled")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		document, err := p.subscriptionDocument(o, cmd.Flags().Changed)
+		if err != nil {
+			return err
+		}
+		return p.createSubscription(cmd.Context(), conn, document)
+	}
+	return cmd
+}
+
+// subscriptionDocument is the document to send: that of a file, or one made of flags.
+func (p *process) subscriptionDocument(o createOptions, given func(string) bool) ([]byte, error) {
+	if o.file == "" {
+		return o.document()
+	}
+	for _, flag := range []string{"name", "title", "types", "pattern", "url", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "disabled"} {
+		if given(flag) {
+			return nil, usagef("--file and --%s exclude each other", flag)
+		}
+	}
+	definitions, err := readDefinitions(p.stdin, []string{o.file})
+	if err != nil {
+		return nil, err
+	}
+	if len(definitions) != 1 {
+		return nil, usagef("%s holds %d definitions; create takes one, apply takes many", o.file, len(definitions))
+	}
+	return definitions[0].document, nil
+}
+
+// document makes the document of the flags; what is not said is left out, for the server to choose.
+func (o createOptions) document() ([]byte, error) {
+	if o.definition.Name == "" || o.definition.Sink.URL == "" {
+		return nil, usagef("say --name and --url, or --file")
+	}
+	type object map[string]any
+	set := func(to object, name string, value any, given bool) {
+		if given {
+			to[name] = value
+		}
+	}
+	headers := map[string]string{}
+	for _, text := range o.headers {
+		name, value, ok := strings.Cut(text, ":")
+		if !ok {
+			return nil, usagef("--header %q is not of the form name: value", text)
+		}
+		headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	if o.pattern != "" && !json.Valid([]byte(o.pattern)) {
+		return nil, usagef("--pattern is not JSON")
+	}
+	filter, sink, delivery := object{}, object{"kind": router.WebhookSink, "url": o.definition.Sink.URL}, object{}
+	set(filter, "types", o.types, len(o.types) > 0)
+	set(filter, "pattern", json.RawMessage(o.pattern), o.pattern != "")
+	set(sink, "mode", o.definition.Sink.Mode, o.definition.Sink.Mode != "")
+	set(sink, "headers", headers, len(headers) > 0)
+	set(sink, "secret", o.definition.Sink.Secret, o.definition.Sink.Secret != "")
+	set(sink, "timeout", o.timeout, o.timeout != "")
+	set(delivery, "retry", object{"schedule": o.retry}, len(o.retry) > 0)
+	set(delivery, "max_in_flight", o.definition.Delivery.MaxInFlight, o.definition.Delivery.MaxInFlight != 0)
+	all := object{"name": o.definition.Name, "filter": filter, "sink": sink}
+	set(all, "title", o.definition.Title, o.definition.Title != "")
+	set(all, "delivery", delivery, len(delivery) > 0)
+	set(all, "enabled", false, o.disabled)
+	text, err := json.Marshal(all)
+	if err != nil {
+		return nil, fmt.Errorf("make the definition: %w", err)
+	}
+	return text, nil
+}
+
+func (p *process) createSubscription(ctx context.Context, conn *connection, document []byte) error {
+	api, err := conn.client()
+	if err != nil {
+		return err
+	}
+	d, err := api.Create(ctx, client.Subscription, document)
+	if err != nil {
+		return err
+	}
+	if conn.json() {
+		return writeJSON(p.stdout, d.Document)
+	}
+	var v subscriptionView
+	if err := d.Decode(&v); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("created subscription %s (%s)\n", plain(v.Name), plain(v.ID))
+	if secret := madeSecret(d, document); secret != "" {
+		text += "secret, shown this once: " + plain(secret) + "\n"
+	}
+	return write(p.stdout, text)
+}
+
+func (p *process) deleteSubscriptionCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "delete REF…", Short: "Delete subscriptions, with the deliveries that wait", Args: cobra.MinimumNArgs(1)}
+	conn := p.connect(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		api, err := conn.client()
+		if err != nil {
+			return err
+		}
+		var failed []error
+		for _, ref := range args {
+			dropped, err := api.Delete(cmd.Context(), client.Subscription, ref, client.Condition{})
+			if err != nil {
+				failed = append(failed, fmt.Errorf("subscription %s: %w", ref, err))
+				continue
+			}
+			if conn.json() {
+				err = writeJSONLine(p.stdout, map[string]any{"ref": ref, "dropped_deliveries": dropped})
+			} else {
+				err = write(p.stdout, fmt.Sprintf("deleted subscription %s, with %d deliveries that were waiting\n", plain(ref), dropped))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return errors.Join(failed...)
+	}
+	return cmd
+}
+
+func (p *process) testSubscriptionCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "test REF", Short: "Send a test event to a subscription's sink", Args: cobra.ExactArgs(1),
+		Long: "Have the server send one event, marked as a test, to a subscription's sink, and print the attempt. The exit code is 1 if it did not arrive.",
+	}
+	conn := p.connect(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		api, err := conn.client()
+		if err != nil {
+			return err
+		}
+		attempt, err := api.Test(cmd.Context(), args[0])
+		if err != nil {
+			return fmt.Errorf("subscription %s: %w", args[0], err)
+		}
+		if conn.json() {
+			err = writeJSON(p.stdout, attempt)
+		} else {
+			err = write(p.stdout, attemptText(attempt))
+		}
+		if err == nil && attempt.Outcome != string(router.OutcomeDelivered) {
+			return exitError{exitFailure}
+		}
+		return err
+	}
+	return cmd
+}
+
+// attemptText shows an attempt in a line, and the answer of a failure in further ones.
+func attemptText(a client.Attempt) string {
+	text := plain(a.Outcome) + " in " + plain(a.Duration)
+	if a.StatusCode != 0 {
+		text += fmt.Sprintf(", answered %d %s", a.StatusCode, http.StatusText(a.StatusCode))
+	}
+	if a.Error != "" {
+		text += ": " + plain(a.Error)
+	}
+	text += "\n"
+	if a.Response != "" {
+		text += plainLines(strings.TrimRight(a.Response, "\n")) + "\n"
+	}
+	return text
+}
