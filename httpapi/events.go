@@ -26,8 +26,11 @@ func (f *eventFilter) match(e router.Event) bool {
 		(len(f.types) == 0 || slices.ContainsFunc(f.types, func(p router.TypePattern) bool { return p.Match(e.Type()) }))
 }
 
-// maxScan is how many entries of the log one page of a filtered list looks at.
-const maxScan = 10_000
+// Bounds of one page.
+const (
+	maxScan      = 10_000   // entries of the log that it looks at
+	maxPageBytes = 16 << 20 // of items, after which it ends
+)
 
 func (s *Server) listEvents(c call) error {
 	q := newQuery(c.r)
@@ -38,9 +41,9 @@ func (s *Server) listEvents(c call) error {
 	if err := q.err(); err != nil {
 		return err
 	}
-	log := backwards{log: s.cfg.Log, at: at, read: make([][]router.Record, len(at)), batch: max(limit, defaultLimit), oldest: milliseconds(from, 0)}
+	log := backwards{log: s.cfg.Log, at: at, read: make([][]router.Record, len(at)), batch: firstBatch, oldest: milliseconds(from, 0)}
 	items := []byte(`{"items":[`)
-	for found, scanned := 0, 0; found < limit && scanned < maxScan; scanned++ {
+	for found, scanned := 0, 0; found < limit && scanned < maxScan && len(items) < maxPageBytes; scanned++ {
 		r, ok, err := log.next(c.r.Context())
 		if err != nil {
 			return err
@@ -95,8 +98,26 @@ type backwards struct {
 	log    Log
 	at     []router.Position // of each partition: the newest position that was not returned yet
 	read   [][]router.Record // of each partition: what was read from there on and not returned yet
-	batch  int
-	oldest int64 // accept time, in milliseconds, below which nothing is wanted
+	batch  int               // how many records to read at once
+	oldest int64             // accept time, in milliseconds, below which nothing is wanted
+}
+
+// A batch holds a few MiB, not many. What is read first is small, since the size of events is not known.
+const (
+	firstBatch = 32
+	mostBatch  = 512
+	batchBytes = 4 << 20
+)
+
+func (b *backwards) learn(records []router.Record) {
+	if len(records) == 0 {
+		return
+	}
+	bytes := len(records)
+	for _, r := range records {
+		bytes += len(r.Event.DataText()) + len(r.Raw)
+	}
+	b.batch = min(max(1, batchBytes*len(records)/bytes), 2*b.batch, mostBatch)
 }
 
 // next returns the next record; ok is false at the end.
@@ -127,6 +148,7 @@ func (b *backwards) fill(ctx context.Context, p int) error {
 	if err != nil {
 		return fmt.Errorf("read partition %d backwards: %w", p, err)
 	}
+	b.learn(records)
 	if old := slices.IndexFunc(records, func(r router.Record) bool { return r.Position.MS < b.oldest }); old >= 0 {
 		records = records[:old]
 	}

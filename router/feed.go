@@ -20,7 +20,7 @@ var (
 
 // FeedConfig sets the bounds of a Feed. The zero value works.
 type FeedConfig struct {
-	// Batch is how many records one read of the log returns at most. Defaults to 512.
+	// Batch is how many records one read of the log returns at most; where events are large, reads of a few MiB return fewer. Defaults to 512.
 	Batch int
 	// Buffer is how many records wait for one follower at most. Defaults to 1,024.
 	Buffer int
@@ -129,7 +129,7 @@ func (f *Feed) Follow(ctx context.Context, from []Position, match func(Event) bo
 	n := len(f.tails)
 	return &Follower{
 		feed: f, match: match, cursors: slices.Clone(from), gaps: make([]Position, n),
-		news: make(chan struct{}, 1), scanned: make([]Position, n),
+		batch: feedBatch{most: f.cfg.Batch}, news: make(chan struct{}, 1), scanned: make([]Position, n),
 	}, nil
 }
 
@@ -208,18 +208,20 @@ func (f *Feed) startReader(partition int) {
 // read hands out the records of one partition until nobody follows.
 func (f *Feed) read(ctx context.Context, partition int) {
 	var pause feedPause
+	batch := feedBatch{most: f.cfg.Batch}
 	for {
 		after, ok := f.wanted(ctx, partition)
 		if !ok {
 			return
 		}
-		records, err := f.log.ReadLog(ctx, after, f.cfg.Batch, f.cfg.Wait)
+		records, err := f.log.ReadLog(ctx, after, batch.size(), f.cfg.Wait)
 		if err != nil {
 			f.failed(ctx, partition, err)
 			pause.wait(ctx)
 			continue
 		}
 		pause = 0
+		batch.learn(records)
 		f.handOut(partition, records)
 	}
 }
@@ -249,6 +251,34 @@ func (f *Feed) handOut(partition int, records []Record) {
 func (f *Feed) failed(ctx context.Context, partition int, err error) {
 	if ctx.Err() == nil {
 		f.cfg.OnError(partition, err)
+	}
+}
+
+// feedBatch is how many records to read at once, so that they hold a few MiB and not many. What comes first, and after small events, is not known,
+// so that little is read at first, and the number only doubles.
+type feedBatch struct {
+	most, next int
+}
+
+const (
+	feedBatchBytes = 4 << 20
+	feedBatchFirst = 32
+)
+
+func (b *feedBatch) size() int {
+	if b.next == 0 {
+		b.next = feedBatchFirst
+	}
+	return min(b.next, b.most)
+}
+
+func (b *feedBatch) learn(records []Record) {
+	bytes := 0
+	for _, r := range records {
+		bytes += r.Event.encodedLen() + len(r.Raw)
+	}
+	if bytes > 0 {
+		b.next = min(max(1, feedBatchBytes*len(records)/bytes), 2*b.size(), b.most)
 	}
 }
 

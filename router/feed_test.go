@@ -25,6 +25,7 @@ type feedLog struct {
 	grown   chan struct{} // closed and replaced when the log grows
 	failing error
 	reads   int // calls of ReadLog
+	largest int // most records that one call returned
 	waiting int // readers that are waiting for something to come
 }
 
@@ -75,6 +76,15 @@ func (l *feedLog) counts() (reads, waiting int) {
 	return l.reads, l.waiting
 }
 
+// resetLargest returns how many records one call returned at most, since the last time.
+func (l *feedLog) resetLargest() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.largest
+	l.largest = 0
+	return n
+}
+
 func (l *feedLog) Partitions() int { return len(l.records) }
 
 func (l *feedLog) ReadLog(_ context.Context, after router.Position, most int, wait time.Duration) ([]router.Record, error) {
@@ -92,6 +102,7 @@ func (l *feedLog) ReadLog(_ context.Context, after router.Position, most int, wa
 			i++
 		}
 		if i < len(all) || wait <= 0 {
+			l.largest = max(l.largest, min(most, len(all)-i))
 			return slices.Clone(all[i:min(i+most, len(all))]), nil
 		}
 		if !l.waitForGrowth(timeout) {
@@ -135,9 +146,11 @@ func inFeed(t *testing.T, partitions int, cfg router.FeedConfig, test func(t *te
 		ctx, cancel := context.WithCancel(t.Context())
 		ran := make(chan error, 1)
 		go func() { ran <- feed.Run(ctx) }()
+		defer func() {
+			cancel()
+			require.NoError(t, <-ran)
+		}()
 		test(t, log, feed)
-		cancel()
-		require.NoError(t, <-ran)
 	})
 }
 
@@ -484,5 +497,29 @@ func TestWhatComesBetweenReadingToTheEndAndGoingLiveIsSeenOnce(t *testing.T) {
 		synctest.Wait() // the reader has handed them out, and not to this follower
 		require.Equal(t, numbers(2, 11), collect(t, fo))
 		require.Equal(t, uint64(11), fo.Cursors()[0].Seq)
+	})
+}
+
+func TestReadsOfLargeEventsAreSmall(t *testing.T) {
+	inFeed(t, 1, router.FeedConfig{Wait: time.Millisecond}, func(t *testing.T, log *feedLog, feed *router.Feed) {
+		large := strings.Repeat("x", 1<<20)
+		for range 40 {
+			log.addData(t, 0, "a", large)
+		}
+		fo := follow(t, feed, []router.Position{{}}, nil)
+		require.Equal(t, numbers(1, 40), collect(t, fo))
+		require.LessOrEqual(t, log.resetLargest(), 32, "what comes is not known at first")
+		log.addData(t, 0, "a", large)
+		require.Equal(t, []string{"41"}, collect(t, fo))
+		log.resetLargest()
+		for range 40 {
+			log.addData(t, 0, "a", large)
+		}
+		require.Equal(t, numbers(42, 81), collect(t, fo))
+		require.LessOrEqual(t, log.resetLargest(), 4, "as many as fit into a few MiB")
+
+		addMany(t, log, 5000)
+		require.Equal(t, numbers(82, 5081), collect(t, fo))
+		require.Greater(t, log.resetLargest(), 100, "small events are read by the hundred again")
 	})
 }

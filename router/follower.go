@@ -26,6 +26,7 @@ type Follower struct {
 	upToEnd int        // how many partitions in a row have been read to their end
 	fellAt  time.Time  // since when it reads the log itself because the buffer ran over; zero: it does not
 	pause   feedPause
+	batch   feedBatch
 	taken   []Record // what the last Next returned
 
 	news chan struct{} // holds a token when there is something new under mu
@@ -137,11 +138,12 @@ func (fo *Follower) catchUp(ctx context.Context) ([]Record, error) {
 		fo.end(ErrTooSlow)
 		return nil, ErrTooSlow
 	}
+	asked := fo.batch.size()
 	records, ok := fo.readLog(ctx, fo.turn)
 	if !ok {
 		return nil, nil
 	}
-	if len(records) < fo.feed.cfg.Batch {
+	if len(records) < asked {
 		fo.upToEnd++
 	} else {
 		fo.upToEnd = 0
@@ -209,13 +211,14 @@ func (fo *Follower) closeGap(ctx context.Context, p int) ([]Record, error) {
 
 // readLog reads after the cursor of a partition. After an error it pauses, and ok is false.
 func (fo *Follower) readLog(ctx context.Context, p int) (records []Record, ok bool) {
-	records, err := fo.feed.log.ReadLog(ctx, fo.cursors[p], fo.feed.cfg.Batch, 0)
+	records, err := fo.feed.log.ReadLog(ctx, fo.cursors[p], fo.batch.size(), 0)
 	if err != nil {
 		fo.feed.failed(ctx, p, err)
 		fo.pause.wait(ctx)
 		return nil, false
 	}
 	fo.pause = 0
+	fo.batch.learn(records)
 	return records, true
 }
 

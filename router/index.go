@@ -54,6 +54,14 @@ func (x *Index) Without(id string) *Index {
 
 // Match appends the ids of the filters that match to out, in ascending order.
 func (x *Index) Match(v *View, out []string) []string {
+	m := x.search(v, out)
+	found := m.out[len(out):]
+	slices.Sort(found)
+	return m.out[:len(out)+len(slices.Compact(found))]
+}
+
+// search finds the ids in no order, some more than once.
+func (x *Index) search(v *View, out []string) matching {
 	v.use(x.paths)
 	m := matching{seed: x.seed, view: v, out: out}
 	eventType := v.event.Type()
@@ -63,9 +71,7 @@ func (x *Index) Match(v *View, out []string) []string {
 	if x.stars != nil && !hasEmptySegment(eventType) {
 		m.visitTypes(x.stars, eventType)
 	}
-	found := m.out[len(out):]
-	slices.Sort(found)
-	return m.out[:len(out)+len(slices.Compact(found))]
+	return m
 }
 
 // Edit begins a change of many filters, which costs less than as many single ones.

@@ -245,6 +245,8 @@ type matching struct {
 	seed maphash.Seed
 	view *View
 	out  []string
+
+	tried int // filters evaluated
 }
 
 // visit looks through a node.
@@ -265,6 +267,7 @@ func (m *matching) visit(n *indexNode) {
 
 // try evaluates a filter whose types match.
 func (m *matching) try(e *entry) {
+	m.tried++
 	if e.matchValues(m.view, e.slots) {
 		m.out = append(m.out, e.id)
 	}

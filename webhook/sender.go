@@ -65,25 +65,18 @@ func New(c Config) (*Sender, error) {
 // Close closes the connections that are not in use. Attempts under way end by their own context.
 func (s *Sender) Close() { s.idle.CloseIdleConnections() }
 
-// Request is one delivery to attempt.
-type Request struct {
-	Subscription router.Subscription // URL, Mode, Headers, Timeout and Secret of its sink are used
-	DeliveryID   string              // webhook-id; the same on each attempt, without a "."
-	Event        router.Event
-}
-
-// Send makes one attempt: a POST of the event, signed where the sink has a secret, and done within the sink's timeout (DefaultSinkTimeout
+// Send makes one attempt, as a router.Sender: a POST of the event, signed where the sink has a secret, and done within the sink's timeout (DefaultSinkTimeout
 // where it has none), reading the answer included. Success is a status of 2xx and nothing else; redirects are never followed. What was wrong
 // stands in the attempt: Error is fit to be shown and holds neither secrets nor control characters, Response the first 4 KiB of a failure's answer.
 // When ctx ends first, the outcome is OutcomeCanceled. At most one request reaches the endpoint.
-func (s *Sender) Send(ctx context.Context, r Request) router.Attempt {
+func (s *Sender) Send(ctx context.Context, r router.Sending) router.Attempt {
 	at := s.now()
 	a := s.attempt(ctx, r, at)
 	a.At, a.Duration = at, router.Duration(max(s.now().Sub(at), 0))
 	return a
 }
 
-func (s *Sender) attempt(ctx context.Context, r Request, at time.Time) router.Attempt {
+func (s *Sender) attempt(ctx context.Context, r router.Sending, at time.Time) router.Attempt {
 	timeout := r.Subscription.Sink.Timeout.Std()
 	if timeout <= 0 {
 		timeout = router.DefaultSinkTimeout.Std()
@@ -103,7 +96,7 @@ func (s *Sender) attempt(ctx context.Context, r Request, at time.Time) router.At
 }
 
 // request puts the attempt together. What was stored is checked again, since it may have been stored by another version, or by hand.
-func (s *Sender) request(ctx context.Context, r Request, at time.Time) (*http.Request, error) {
+func (s *Sender) request(ctx context.Context, r router.Sending, at time.Time) (*http.Request, error) {
 	u, fault := parseURL(r.Subscription.Sink.URL)
 	if fault != "" {
 		return nil, errors.New("sink.url " + fault)
@@ -134,7 +127,7 @@ func eventBody(mode router.Mode, e router.Event) []byte {
 	return cloudevents.AppendStructured(make([]byte, 0, len(e.DataText())+attributes), e)
 }
 
-func (s *Sender) header(r Request, body []byte, at time.Time) (http.Header, error) {
+func (s *Sender) header(r router.Sending, body []byte, at time.Time) (http.Header, error) {
 	sink := r.Subscription.Sink
 	h := eventHeader(sink.Mode, r.Event)
 	for name, value := range sink.Headers {
@@ -148,11 +141,12 @@ func (s *Sender) header(r Request, body []byte, at time.Time) (http.Header, erro
 		}
 		h[key] = []string{value}
 	}
-	if !validID(r.DeliveryID) {
-		return nil, fmt.Errorf("delivery id %q can't be signed", cut(r.DeliveryID, 60))
+	id := r.DeliveryID()
+	if !validID(id) {
+		return nil, fmt.Errorf("delivery id %q can't be signed", cut(id, 60))
 	}
 	timestamp := strconv.FormatInt(at.Unix(), 10)
-	values := [...]string{r.DeliveryID, timestamp, ""} // one allocation for three headers
+	values := [...]string{id, timestamp, ""} // one allocation for three headers
 	h[HeaderID], h[HeaderTimestamp], h["User-Agent"] = values[0:1:1], values[1:2:2], s.userAgent
 	if sink.Secret == "" {
 		return h, nil
@@ -161,7 +155,7 @@ func (s *Sender) header(r Request, body []byte, at time.Time) (http.Header, erro
 	if err != nil {
 		return nil, fmt.Errorf("sink.secret %w", err)
 	}
-	values[2] = sign([]Secret{secret}, r.DeliveryID, timestamp, body)
+	values[2] = sign([]Secret{secret}, id, timestamp, body)
 	h[HeaderSignature] = values[2:3:3]
 	return h, nil
 }

@@ -85,8 +85,8 @@ func orderEvent(t testing.TB) router.Event {
 }
 
 // requestTo is a delivery of orderEvent to a URL, as a test changes it.
-func requestTo(t testing.TB, url string, change ...func(*router.Sink)) Request {
-	r := Request{DeliveryID: "dlv_0-1732128000000-0-01JD", Event: orderEvent(t)}
+func requestTo(t testing.TB, url string, change ...func(*router.Sink)) router.Sending {
+	r := router.Sending{Subscription: &router.Subscription{ID: "sub_01JD"}, Entry: router.Entry{Position: router.Position{MS: 1732128000000}}, Event: orderEvent(t)}
 	r.Subscription.Sink = router.Sink{Kind: router.WebhookSink, URL: url, Mode: router.Structured, Secret: knownSecret, Timeout: router.Duration(10 * time.Second)}
 	for _, f := range change {
 		f(&r.Subscription.Sink)
@@ -192,9 +192,9 @@ func TestWhatCannotBeSentIsInvalidAndNeverSent(t *testing.T) {
 		require.Equal(t, strings.ToLower(message), strings.ToLower(cut(a.Error, len(message)))[:len(message)])
 		require.NotContains(t, a.Error, "hunter2")
 	}
-	for _, id := range []string{"", "a.b", "a b", "a\r\nb", "ü", strings.Repeat("x", 200)} {
+	for _, id := range []string{"a.b", "a b", "a\r\nb", "ü", strings.Repeat("x", 200)} {
 		r := requestTo(t, "https://x.example/")
-		r.DeliveryID = id
+		r.Subscription.ID = id
 		a := s.Send(t.Context(), r)
 		require.Equal(t, router.OutcomeInvalid, a.Outcome, "%q", id)
 		require.NotContains(t, a.Error, "\n")

@@ -32,13 +32,18 @@ func newRun() string { return strings.ToLower(rand.Text()[:runLength]) }
 func appendEvent(b []byte, run string, seq int, sent int64) []byte {
 	b = fmt.Appendf(b, `{"specversion":"1.0","id":"%s-%0*d","source":"/bench","type":"%s","datacontenttype":"application/json","data":`,
 		run, seqDigits, seq, eventType)
+	return append(appendPayload(b, run, seq, sent), '}')
+}
+
+// appendPayload appends the data of an event.
+func appendPayload(b []byte, run string, seq int, sent int64) []byte {
 	start := len(b)
 	b = fmt.Appendf(b, `{%s%s",%s%0*d",%s%0*d","pad":"`, runMark, run, seqMark, seqDigits, seq, sentMark, sentDigits, sent)
 	const closing = `"}`
 	for len(b)-start < payloadSize-len(closing) {
 		b = append(b, 'x')
 	}
-	return append(b, closing+"}"...)
+	return append(b, closing...)
 }
 
 // document is a body of one event or an array of them, whose numbers and times can be replaced in place.

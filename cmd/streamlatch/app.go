@@ -78,7 +78,7 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 	if a.sender, err = webhook.New(webhook.Config{Version: o.Router.Version, Guard: guard, IdlePerHost: 1024, Idle: 4096}); err != nil {
 		return err
 	}
-	o.Router.Senders = map[router.SinkKind]router.Sender{router.WebhookSink: webhookSender{a.sender}}
+	o.Router.Senders = map[router.SinkKind]router.Sender{router.WebhookSink: a.sender}
 	o.Router.Observer = newObserver(registry)
 	a.router = router.New(a.store, o.Router)
 	registry.MustRegister(newStatusCollector(a.store))
@@ -208,11 +208,4 @@ func redisAddresses(ctx context.Context, url string) []netip.AddrPort {
 		}
 	}
 	return found
-}
-
-// webhookSender makes the router's attempts.
-type webhookSender struct{ sender *webhook.Sender }
-
-func (w webhookSender) Send(ctx context.Context, s router.Sending) router.Attempt {
-	return w.sender.Send(ctx, webhook.Request{Subscription: *s.Subscription, DeliveryID: s.DeliveryID(), Event: s.Event})
 }

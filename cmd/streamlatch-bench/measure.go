@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/streamlatch/streamlatch/internal/redistest"
 )
@@ -75,8 +78,8 @@ func measureLatency(ctx context.Context, launch launcher, rate float64, events i
 	return []float64{milliseconds(j.report.P50), milliseconds(j.report.P99)}, nil
 }
 
-// measureBacklog holds all deliveries back until a backlog has built up in a subject's queue, lets them go, and returns
-// how many a second arrive.
+// measureBacklog holds all deliveries back until a backlog has built up in a subject's queue, and lets them go. It returns how many a second arrive, and
+// the megabytes that Redis takes for 100,000 of them.
 func measureBacklog(ctx context.Context, launch launcher, events int) (_ []float64, err error) {
 	s, err := setStage(ctx, launch, true)
 	if err != nil {
@@ -87,14 +90,9 @@ func measureBacklog(ctx context.Context, launch launcher, events int) (_ []float
 	if err := errors.Join(s.sink.expect(ctx, run, events), s.sink.setGate(ctx, false)); err != nil {
 		return nil, err
 	}
-	if _, _, err := s.publish(ctx, load{Run: run, Events: events, Batch: batchSize, Connections: 4}); err != nil {
+	memory, err := memoryPer100000(ctx, s.redis, events, func() error { return s.queue(ctx, run, events) })
+	if err != nil {
 		return nil, err
-	}
-	if err := until(ctx, func() (bool, error) {
-		n, err := s.subject.Backlog(ctx)
-		return n >= events, err
-	}); err != nil {
-		return nil, fmt.Errorf("wait for a backlog of %d: %w", events, err)
 	}
 	began := time.Now().UnixNano()
 	if err := s.sink.setGate(ctx, true); err != nil {
@@ -104,47 +102,86 @@ func measureBacklog(ctx context.Context, launch launcher, events int) (_ []float
 	if err != nil {
 		return nil, err
 	}
-	return []float64{perSecond(events, time.Duration(report.Last-began))}, nil
+	return []float64{perSecond(events, time.Duration(report.Last-began)), memory}, nil
 }
 
-// measureBarePost returns how many events a second a net/http loop posts to the sink: the reference for a backlog.
-func measureBarePost(ctx context.Context, events int) (_ []float64, err error) {
-	s, err := startSink(ctx)
+// queue publishes events and returns when all of them are in the subject's queue or held back by the sink.
+func (s *stage) queue(ctx context.Context, run string, events int) error {
+	if _, _, err := s.publish(ctx, load{Run: run, Events: events, Batch: batchSize, Connections: 4}); err != nil {
+		return err
+	}
+	err := until(ctx, func() (bool, error) {
+		n, err := s.subject.Backlog(ctx)
+		return n >= events, err
+	})
+	if err != nil {
+		return fmt.Errorf("wait for a backlog of %d: %w", events, err)
+	}
+	return nil
+}
+
+// measureBareBacklog is the reference for a backlog: it returns how many events a second a net/http loop posts to the sink, and the megabytes that a bare
+// stream takes for 100,000 of them.
+func measureBareBacklog(ctx context.Context, events int) (_ []float64, err error) {
+	posted, err := measureBarePost(ctx, events)
 	if err != nil {
 		return nil, err
+	}
+	server, err := redistest.Launch()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	client := redis.NewClient(redistest.Options(server.Addr()))
+	defer client.Close()
+	memory, err := memoryPer100000(ctx, server, events, func() error { return fillBacklog(ctx, client, events) })
+	return []float64{posted, memory}, err
+}
+
+// measureBarePost returns how many events a second a net/http loop posts to the sink.
+func measureBarePost(ctx context.Context, events int) (_ float64, err error) {
+	s, err := startSink(ctx)
+	if err != nil {
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	run := newRun()
 	if err := s.expect(ctx, run, events); err != nil {
-		return nil, err
+		return 0, err
 	}
 	result, _, err := finish[loadResult](ctx, "role-post",
 		"-url", s.hookURL(), "-run", run, "-events", fmt.Sprint(events), "-workers", fmt.Sprint(deliveryWorkers))
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	if _, err := s.complete(ctx); err != nil {
-		return nil, err
+		return 0, err
 	}
-	return []float64{perSecond(events, result.elapsed())}, nil
+	return perSecond(events, result.elapsed()), nil
 }
 
-// measureBareRoute returns how many events a second a bare go-redis loop moves from a backlog to another stream: XREAD of
-// 1,000, then a pipeline of XADDs.
-func measureBareRoute(ctx context.Context, events int) (_ []float64, err error) {
-	redis, err := redistest.Launch()
+// memoryPer100000 returns by how many megabytes the memory that a Redis uses grows while a number of events is stored, for 100,000 of them.
+func memoryPer100000(ctx context.Context, server *redistest.Server, events int, store func() error) (float64, error) {
+	before, err := usedMemory(ctx, server)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	defer func() { err = errors.Join(err, redis.Close()) }()
-	if err := fillBacklog(ctx, redis.Addr(), events); err != nil {
-		return nil, err
+	if err := store(); err != nil {
+		return 0, err
 	}
-	result, _, err := finish[loadResult](ctx, "role-route", "-redis", redis.Addr(), "-events", fmt.Sprint(events))
+	after, err := usedMemory(ctx, server)
+	return float64(after-before) / 1e6 * 100_000 / float64(events), err
+}
+
+// usedMemory is what Redis has allocated, as INFO tells.
+func usedMemory(ctx context.Context, server *redistest.Server) (int64, error) {
+	client := redis.NewClient(redistest.Options(server.Addr()))
+	defer client.Close()
+	info, err := client.InfoMap(ctx, "memory").Result()
 	if err != nil {
-		return nil, err
+		return 0, fmt.Errorf("ask Redis for its memory: %w", err)
 	}
-	return []float64{perSecond(events, result.elapsed())}, nil
+	return strconv.ParseInt(info["Memory"]["used_memory"], 10, 64)
 }
 
 func perSecond(events int, elapsed time.Duration) float64 { return float64(events) / elapsed.Seconds() }

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// limit is how long one measurement may take.
+const limit = 2 * time.Minute
+
+// planner lists the experiments.
+type planner struct {
+	program string  // the program to measure; "": only the references are
+	scale   float64 // multiplies the numbers of events
+}
+
+// plan lists all experiments. Without the program to measure (""), only the references are run.
+func plan(program string, scale float64) []experiment {
+	p := planner{program, scale}
+	all := append(p.accepting(), p.routing(), matching(), p.latency(), p.fullLoad(), p.backlog())
+	return append(all, p.embedded()...)
+}
+
+// events scales a number of events, to full batches.
+func (p planner) events(n int) int { return max(int(float64(n)*p.scale)/batchSize, 1) * batchSize }
+
+// inTurns completes an experiment: the same measurement for a reference and for ours.
+func (p planner) inTurns(e experiment, reference, ours launcher, m func(context.Context, launcher) ([]float64, error)) experiment {
+	e.reference = func(ctx context.Context) ([]float64, error) { return m(ctx, reference) }
+	if p.program != "" {
+		e.ours = func(ctx context.Context) ([]float64, error) { return m(ctx, ours) }
+	}
+	return e
+}
+
+// served is an experiment on a real Redis: the bare server and ours, which serves.
+func (p planner) served(e experiment, m func(context.Context, launcher) ([]float64, error)) experiment {
+	return p.inTurns(e, bareLauncher(), streamlatchLauncher(p.program), m)
+}
+
+func (p planner) accepting() []experiment {
+	accept := func(events, batch int) func(context.Context, launcher) ([]float64, error) {
+		return func(ctx context.Context, l launcher) ([]float64, error) { return measureAccept(ctx, l, p.events(events), batch) }
+	}
+	return []experiment{
+		p.served(experiment{
+			name:    "accept, one a request",
+			figures: []figure{{name: "accepted/s, 64 connections, one event each", unit: "events/s", bound: 0.80}},
+		}, accept(100_000, 1)),
+		p.served(experiment{
+			name:    "accept, 100 a request",
+			figures: []figure{{name: "accepted/s, 64 connections, batches of 100", unit: "events/s", bound: 0.60}},
+		}, accept(400_000, batchSize)),
+	}
+}
+
+func (p planner) routing() experiment {
+	return p.routed(experiment{
+		name: "route a backlog",
+		figures: []figure{
+			{name: "routed/s from the log to a handler, backlog of 200,000", unit: "events/s", bound: 0.35},
+			{name: "allocations per event routed and handled", unit: "allocs"},
+		},
+	}, func(r routed) []float64 { return []float64{r.perSecond, r.allocations} }, 200_000, false)
+}
+
+// routed completes an experiment that routes a backlog: the bare loop, and our library with a Go handler that counts. Both are parts that this program
+// plays itself.
+func (p planner) routed(e experiment, values func(routed) []float64, events int, embedded bool) experiment {
+	side := func(role string) measure {
+		return func(ctx context.Context) ([]float64, error) {
+			r, err := measureRoute(ctx, role, p.events(events), embedded)
+			return values(r), err
+		}
+	}
+	e.reference = side("role-route")
+	if p.program != "" {
+		e.ours = side("role-handle")
+	}
+	return e
+}
+
+// matching compares ours with itself, so it needs no program.
+func matching() experiment {
+	const few, many = 100, 100_000
+	return experiment{
+		name: "match",
+		figures: []figure{
+			{name: "match time of one event, 100,000 subscriptions against 100", unit: "µs", bound: 1.5, atMost: true},
+		},
+		reference: func(ctx context.Context) ([]float64, error) { return measureMatch(ctx, few) },
+		ours:      func(ctx context.Context) ([]float64, error) { return measureMatch(ctx, many) },
+	}
+}
+
+func (p planner) latency() experiment {
+	return p.served(experiment{
+		name: "HTTP to webhook, 1,000/s",
+		figures: []figure{
+			{name: "HTTP in → webhook out at 1,000/s, p50", unit: "ms", bound: 2, atMost: true},
+			{name: "HTTP in → webhook out at 1,000/s, p99", unit: "ms", bound: 2, atMost: true},
+		},
+	}, func(ctx context.Context, l launcher) ([]float64, error) { return measureLatency(ctx, l, 1000, p.events(5000)) })
+}
+
+func (p planner) fullLoad() experiment {
+	return p.served(experiment{
+		name: "HTTP to webhook, full load",
+		figures: []figure{
+			{name: "HTTP in → webhook out, full load", unit: "events/s", bound: 0.60},
+			{name: "the same, CPU per event, all processes", unit: "µs", bound: 1.8, atMost: true},
+		},
+	}, func(ctx context.Context, l launcher) ([]float64, error) { return measureFullLoad(ctx, l, p.events(40_000)) })
+}
+
+func (p planner) backlog() experiment {
+	events := p.events(100_000)
+	e := experiment{
+		name: "deliveries from a backlog",
+		figures: []figure{
+			{name: "deliveries/s to one sink from a backlog", unit: "events/s", bound: 0.60},
+			{name: "Redis memory per 100,000 queued events", unit: "MB"},
+		},
+		reference: func(ctx context.Context) ([]float64, error) { return measureBareBacklog(ctx, events) },
+	}
+	if p.program != "" {
+		e.ours = func(ctx context.Context) ([]float64, error) {
+			return measureBacklog(ctx, streamlatchLauncher(p.program), events)
+		}
+	}
+	return e
+}
+
+// embedded are the same throughputs on miniredis, which is in the process of the subject.
+func (p planner) embedded() []experiment {
+	on := func(e experiment, m func(context.Context, launcher) ([]float64, error)) experiment {
+		return p.inTurns(e, bareEmbeddedLauncher(), devLauncher(p.program), m)
+	}
+	return []experiment{
+		on(experiment{
+			name:    "miniredis: accept, one a request",
+			figures: []figure{{name: "miniredis: accepted/s, one event each", unit: "events/s"}},
+		}, func(ctx context.Context, l launcher) ([]float64, error) { return measureAccept(ctx, l, p.events(20_000), 1) }),
+		on(experiment{
+			name:    "miniredis: accept, 100 a request",
+			figures: []figure{{name: "miniredis: accepted/s, batches of 100", unit: "events/s"}},
+		}, func(ctx context.Context, l launcher) ([]float64, error) {
+			return measureAccept(ctx, l, p.events(20_000), batchSize)
+		}),
+		p.routed(experiment{
+			name:    "miniredis: route a backlog",
+			figures: []figure{{name: "miniredis: routed/s to a handler, backlog of 10,000", unit: "events/s"}},
+		}, func(r routed) []float64 { return []float64{r.perSecond} }, 10_000, true),
+		on(experiment{
+			name: "miniredis: HTTP to webhook, full load",
+			figures: []figure{
+				{name: "miniredis: HTTP in → webhook out, full load", unit: "events/s"},
+				{name: "miniredis: the same, CPU per event", unit: "µs"},
+			},
+		}, func(ctx context.Context, l launcher) ([]float64, error) { return measureFullLoad(ctx, l, p.events(5_000)) }),
+	}
+}

@@ -1,0 +1,266 @@
+package router
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// drawFilter draws filters that overlap: few names, few values, all ways of filing.
+func drawFilter(t *rapid.T) Filter {
+	one := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
+	value := rapid.SampledFrom([]string{`"x"`, `"y"`, `"xy"`, `1`, `1.0`, `2`, `true`, `null`, `"10.0.0.1"`, `{"prefix":"x"}`, `{"prefix":"xy"}`, `{"suffix":"y"}`,
+		`{"anything-but":"x"}`, `{"numeric":[">",1]}`, `{"exists":true}`, `{"exists":false}`, `{"cidr":"10.0.0.0/8"}`, `12345678901234567890`})
+	list := func() string { return "[" + strings.Join(rapid.SliceOfN(value, 1, 3).Draw(t, "values"), ",") + "]" }
+	fields := func() string {
+		names := rapid.SampledFrom([]string{"type", "subject", "level", "data", "data.a", "data.b", "data.c", "data.a.b"})
+		parts := rapid.SliceOfNDistinct(names, 1, 4, rapid.ID[string]).Draw(t, "names")
+		for i := range parts {
+			parts[i] = `"` + parts[i] + `":` + list()
+		}
+		return strings.Join(parts, ",")
+	}
+	f := Filter{}
+	if rapid.Bool().Draw(t, "with types") {
+		f.Types = rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "a.b", "a.*", "*.b", "a.*.c", "*", "*.*", "x"}), 1, 3).Draw(t, "types")
+	}
+	if rapid.Bool().Draw(t, "with pattern") {
+		text := fields()
+		for range rapid.IntRange(0, 2).Draw(t, "$or") {
+			text += `,"$or":[{` + fields() + `},{` + fields() + `}]`
+		}
+		f.Pattern = json.RawMessage("{" + text + "}")
+	}
+	var expression func(depth int) string
+	expression = func(depth int) string {
+		pair := fmt.Sprintf(`{"%s":{"%s":"%s"}}`, one("op", "exact", "prefix", "suffix"), one("attribute", "type", "subject", "level"), one("text", "a", "x", "xy", "1", "5"))
+		if depth == 0 {
+			return pair
+		}
+		return one("expression", pair, `{"not":`+expression(depth-1)+`}`, `{"all":[`+expression(depth-1)+`,`+expression(depth-1)+`]}`, `{"any":[`+expression(depth-1)+`,`+expression(depth-1)+`]}`)
+	}
+	for range rapid.IntRange(0, 1).Draw(t, "filters") {
+		f.Filters = append(f.Filters, json.RawMessage(expression(2)))
+	}
+	return f
+}
+
+func drawEvent(t *rapid.T) Event {
+	one := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
+	scalar := func() string {
+		return one("value", `"x"`, `"y"`, `"xyz"`, `1`, `2.0`, `true`, `null`, `"10.0.0.1"`, `"010.0.0.1"`, `12345678901234567890`, `[]`, `{"b":"x"}`, `["x",2]`, `[{"b":1},{"b":"xy"}]`)
+	}
+	f := EventFields{ID: "1", Source: "/s", Type: one("type", "a", "b", "a.b", "a.b.c", "x", "x.b", "a..b"), Subject: one("subject", "", "x", "xy"), DataKind: JSONData}
+	if rapid.Bool().Draw(t, "with level") {
+		f.Extensions = []Extension{{"level", one("level", "1", "5"), IntegerValue}}
+	}
+	f.Data = one("data", scalar(), `{"a":`+scalar()+`,"b":`+scalar()+`,"c":`+scalar()+`}`, `[{"a":`+scalar()+`},{"b":`+scalar()+`}]`)
+	return Event{f: f}
+}
+
+// TestIndexAnswersAsItsFiltersDo changes an index at random and holds its answers against those of each filter by itself.
+func TestIndexAnswersAsItsFiltersDo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		index, model, view := NewIndex(), map[string]*CompiledFilter{}, &View{}
+		type version struct {
+			index *Index
+			model map[string]*CompiledFilter
+		}
+		versions := []version{}
+		for range rapid.IntRange(1, 6).Draw(t, "edits") {
+			edit := index.Edit()
+			for range rapid.IntRange(1, 25).Draw(t, "changes") {
+				id := fmt.Sprintf("sub_%02d", rapid.IntRange(0, 40).Draw(t, "id"))
+				if rapid.IntRange(0, 3).Draw(t, "remove") == 0 {
+					edit.Remove(id)
+					delete(model, id)
+					continue
+				}
+				filter, err := drawFilter(t).Compile()
+				require.NoError(t, err)
+				edit.Set(id, filter)
+				model[id] = filter
+			}
+			index = edit.Index()
+			versions = append(versions, version{index, maps.Clone(model)})
+		}
+		for range 5 {
+			e := drawEvent(t)
+			for _, version := range versions {
+				requireAnswers(t, version.index, version.model, view, e)
+			}
+		}
+		for id := range model {
+			index = index.Without(id)
+		}
+		requireEmpty(t, index)
+	})
+}
+
+func requireAnswers(t require.TestingT, index *Index, model map[string]*CompiledFilter, view *View, e Event) {
+	want := []string{"before"}
+	for _, id := range slices.Sorted(maps.Keys(model)) {
+		if model[id].Match(NewView(e)) {
+			want = append(want, id)
+		}
+	}
+	view.Reset(e)
+	require.Equal(t, want, index.Match(view, []string{"before"}), "%+v", e)
+	require.Equal(t, len(model), index.Len())
+}
+
+func requireEmpty(t require.TestingT, index *Index) {
+	require.Zero(t, index.Len())
+	require.Zero(t, index.exact.size)
+	require.Nil(t, index.stars)
+	require.Nil(t, index.any)
+	require.Zero(t, index.paths.root.children.size)
+}
+
+// indexShape is a kind of filters, the i-th of which matches the i-th event, and few others do.
+type indexShape struct {
+	filter func(i int) Filter
+	event  func(i int) Event
+}
+
+// shaped makes the pattern of one type and the event that it matches out of a format for both: 0 stands for the value.
+func shaped(pattern, data string, values func(i int) []any) indexShape {
+	return indexShape{
+		func(i int) Filter {
+			return Filter{Types: []string{"t"}, Pattern: fmt.Appendf(nil, pattern, values(i)...)}
+		},
+		func(i int) Event { return jsonEvent(fmt.Sprintf(data, values(i)...)) },
+	}
+}
+
+func indexShapes() map[string]indexShape {
+	unique := func(i int) []any { return []any{i} }
+	typed := func(pattern, eventType string) indexShape {
+		return indexShape{
+			func(i int) Filter { return Filter{Types: []string{fmt.Sprintf(pattern, i)}} },
+			func(i int) Event { return Event{f: EventFields{Type: fmt.Sprintf(eventType, i)}} },
+		}
+	}
+	bySource := func(filter string) indexShape {
+		return indexShape{
+			func(i int) Filter { return dialects(fmt.Sprintf(filter, i)) },
+			func(i int) Event { return Event{f: EventFields{Type: "t", Source: fmt.Sprintf("/s/%d/x", i)}} },
+		}
+	}
+	return map[string]indexShape{
+		"exact types":             typed("t.n%d", "t.n%d"),
+		"types with a last star":  typed("t.n%d.*", "t.n%d.x.y"),
+		"types with a first star": typed("*.n%d", "t.n%d"),
+		"types in the pattern": {
+			func(i int) Filter { return Filter{Pattern: fmt.Appendf(nil, `{"type":["n%d","m%d"]}`, i, i)} },
+			func(i int) Event { return Event{f: EventFields{Type: fmt.Sprintf("m%d", i)}} },
+		},
+		"one unique field": shaped(`{"data":{"a":["v%d"]}}`, `{"a":"v%d"}`, unique),
+		"numbers":          shaped(`{"data":{"a":[%d]}}`, `{"a":%d.0}`, unique),
+		"addresses":        shaped(`{"data":{"a":["10.%d.%d.%d"]}}`, `{"a":"10.%d.%d.%d"}`, func(i int) []any { return []any{i >> 16, i >> 8 & 255, i & 255} }),
+		"prefixes":         shaped(`{"data":{"a":[{"prefix":"v%d."}]}}`, `{"a":"v%d.x"}`, unique),
+		"a list of values": shaped(`{"data":{"a":["v%[1]d","w%[1]d","x%[1]d"]}}`, `{"a":["w%[1]d"]}`, unique),
+		"three fields, the last unique": shaped(`{"data":{"a":[%d],"b":[%d],"c":[%d]}}`, `{"a":%d,"b":%d,"c":%d}`,
+			func(i int) []any { return []any{i % 10, i / 10 % 10, i} }),
+		"three fields, the first unique": shaped(`{"data":{"a":[%d],"b":[%d],"c":[%d]}}`, `{"a":%d,"b":%d,"c":%d}`,
+			func(i int) []any { return []any{i, i / 10 % 10, i % 10} }),
+		"three fields of few values": shaped(`{"data":{"a":[%d],"b":[%d],"c":[%d]}}`, `{"a":%d,"b":%d,"c":%d}`,
+			func(i int) []any { return []any{i % 22, i / 22 % 22, i / 484} }),
+		"a shared field and a range": shaped(`{"data":{"a":["x"],"b":[%d],"c":[{"numeric":[">",0]}]}}`, `{"a":"x","b":%d,"c":1}`, unique),
+		"a path for each":            shaped(`{"data":{"p%d":[true]}}`, `{"p%d":true}`, unique),
+		"unique elements of arrays":  shaped(`{"data":{"a":{"x":[1],"y":[%d]}}}`, `{"a":[{"x":1,"y":0},{"x":1,"y":%d}]}`, func(i int) []any { return []any{i + 1} }),
+		"alternatives":               shaped(`{"data":{"$or":[{"a":["v%[1]d"]},{"b":["v%[1]d"]}]}}`, `{"b":"v%[1]d","a":"x"}`, unique),
+		"exact attributes":           bySource(`{"exact":{"source":"/s/%d/x"}}`),
+		"prefixes of attributes":     bySource(`{"prefix":{"source":"/s/%d/"}}`),
+		"any of exact attributes":    bySource(`{"any":[{"exact":{"source":"/s/%[1]d/x"}},{"exact":{"source":"/t/%[1]d/x"}}]}`),
+	}
+}
+
+// TestIndexTriesHardlyMoreThanMatches counts how many filters are evaluated, whatever the order they came in and after others were removed: a few
+// more than match, at any size.
+func TestIndexTriesHardlyMoreThanMatches(t *testing.T) {
+	const size, slack = 8000, 4 * fewPostings
+	for name, shape := range indexShapes() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			edit := NewIndex().Edit()
+			for _, i := range rand.Perm(size) {
+				filter, err := shape.filter(i).Compile()
+				require.NoError(t, err)
+				edit.Set(fmt.Sprintf("sub_%06d", i), filter)
+			}
+			whole := edit.Index()
+			for _, i := range rand.Perm(size)[:size/2] {
+				edit.Remove(fmt.Sprintf("sub_%06d", i))
+			}
+			half, view := edit.Index(), &View{}
+			for i := range size {
+				view.Reset(shape.event(i))
+				ids := whole.Match(view, nil)
+				require.Contains(t, ids, fmt.Sprintf("sub_%06d", i))
+				tried := whole.search(view, nil).tried
+				require.LessOrEqual(t, tried, len(ids)+slack, "%v for %v", tried, ids)
+				ids = half.Match(view, nil)
+				require.LessOrEqual(t, half.search(view, nil).tried, len(ids)+slack)
+			}
+		})
+	}
+}
+
+func TestIndexGivesEachIdOnceInOrder(t *testing.T) {
+	filter := func(f Filter) *CompiledFilter {
+		compiled, err := f.Compile()
+		require.NoError(t, err)
+		return compiled
+	}
+	many := filter(Filter{Types: []string{"t", "*", "t", "*.x"}, Pattern: []byte(`{"data":{"a":["x","y",{"prefix":"x"}],"$or":[{"b":[1]},{"b":[1,2]}]}}`)})
+	index := NewIndex().With("c", many).With("a", many).With("b", filter(Filter{})).With("d", filter(Filter{Types: []string{"u"}}))
+	view := NewView(jsonEvent(`{"a":["x","y","x"],"b":[1,2,1]}`))
+	require.Equal(t, []string{"z", "a", "b", "c"}, index.Match(view, []string{"z"}))
+	require.Equal(t, []string{"a", "b"}, index.Without("c").Without("unknown").Match(view, nil))
+	require.Equal(t, []string{"a", "b", "c", "d"}, index.With("d", filter(Filter{})).Match(view, nil), "the filter is replaced")
+	require.Equal(t, []string{"a", "b", "c"}, index.Match(view, nil), "the index is as it was")
+	require.Equal(t, 4, index.Len())
+}
+
+func TestIndexMatchesWithoutAllocating(t *testing.T) {
+	index, view, out := mixedIndex(t, 300), &View{}, make([]string, 0, 8)
+	events := []Event{mixedEvent(0), mixedEvent(1), mixedEvent(2)}
+	i := 0
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		view.Reset(events[i%len(events)])
+		i++
+		out = index.Match(view, out[:0])
+		if len(out) != 1 {
+			t.Errorf("event %d matched %v", i, out)
+		}
+	}))
+}
+
+// TestIndexIsSafeForConcurrentUse matches on one index while others are made of it; the race detector watches.
+func TestIndexIsSafeForConcurrentUse(t *testing.T) {
+	index := mixedIndex(t, 600)
+	var group sync.WaitGroup
+	for worker := range 4 {
+		group.Go(func() {
+			mine, view := index, NewView(Event{})
+			for i := range 200 {
+				filter, _ := mixedFilter(i).Compile()
+				mine = mine.With(fmt.Sprintf("sub_%d", worker), filter).Without(fmt.Sprintf("sub_%026d", i))
+				view.Reset(mixedEvent(i))
+				if got := index.Match(view, nil); len(got) != 1 || got[0] != fmt.Sprintf("sub_%026d", i) {
+					t.Errorf("event %d matched %v", i, got)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
