@@ -8,9 +8,13 @@ ARGS ?=
 TESTFLAGS ?=
 # How long each fuzz test runs.
 FUZZTIME ?= 60s
+# Where programs are built to.
+BIN ?= bin
+# The version that the program says it is. Without it, what Go knows of the module.
+VERSION ?=
 
 GOLANGCI_VERSION := v2.15.0
-GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
+GOLANGCI := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
 
 .DEFAULT_GOAL := help
 
@@ -20,11 +24,11 @@ help: ## Print this help
 
 .PHONY: run
 run: build ## Build, and start streamlatch on an embedded, volatile Redis (ARGS="…" for flags)
-	@bin/streamlatch dev $(ARGS)
+	@$(BIN)/streamlatch dev $(ARGS)
 
 .PHONY: build
-build: ## Build bin/streamlatch, a static binary
-	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/streamlatch ./cmd/streamlatch
+build: ## Build bin/streamlatch, a static binary (VERSION="…" for the version it says it is)
+	@CGO_ENABLED=0 $(GO) build -trimpath $(if $(VERSION),-ldflags "-X main.version=$(VERSION)") -o $(BIN)/streamlatch ./cmd/streamlatch
 
 .PHONY: test
 test: ## Run all tests, with the race detector (TESTFLAGS="…" for flags of go test)
@@ -48,14 +52,14 @@ fuzz: ## Run each fuzz test for FUZZTIME (default 60s)
 .PHONY: bench
 bench: build ## Measure against bare references on this machine (ARGS="…" for flags); takes minutes
 	@.ci/redis
-	@$(GO) run ./cmd/streamlatch-bench -streamlatch bin/streamlatch $(ARGS)
+	@$(GO) run ./cmd/streamlatch-bench -streamlatch $(BIN)/streamlatch $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built, the linter included
-	rm -rf bin
+	rm -rf $(BIN)
 
 # The version is part of the name, so that another one is installed when it changes. From source this takes minutes, once.
 $(GOLANGCI):
-	@echo "installing golangci-lint $(GOLANGCI_VERSION) into bin/ (a few minutes, once)"
-	@GOBIN="$(CURDIR)/bin" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
-	@mv bin/golangci-lint $@
+	@echo "installing golangci-lint $(GOLANGCI_VERSION) into $(BIN) (a few minutes, once)"
+	@GOBIN="$(abspath $(BIN))" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@mv $(BIN)/golangci-lint $@

@@ -208,6 +208,7 @@ func (s *Store) commitOnce(ctx context.Context, partition int, items []item) []r
 		case err == nil && reply == "rotate":
 			err = s.rotate(ctx, partition)
 		case err == nil:
+			s.appended[partition].beat()
 			return appended(partition, len(items), reply)
 		}
 		if err != nil && !repeatable(err) {

@@ -18,6 +18,12 @@ const eventField = "e"
 // ReadLog reads forward; see router.LogReader.
 func (s *Store) ReadLog(ctx context.Context, after router.Position, limit int, wait time.Duration) ([]router.Record, error) {
 	key := s.keys[after.Partition].log()
+	if wait > 0 && s.plain {
+		if err := s.awaitPlain(ctx, after, wait); err != nil {
+			return nil, err
+		}
+		wait = 0
+	}
 	if wait <= 0 {
 		entries, err := s.reader.XRangeN(ctx, key, "("+after.ID(), "+", int64(limit)).Result()
 		return s.records(after.Partition, entries, err)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -48,6 +50,8 @@ type Config struct {
 	WaitReplicas int
 	// WaitTimeout is how long to wait for them. Defaults to 1 second.
 	WaitTimeout time.Duration
+	// Connected is told the address of each new connection to Redis. Defaults to nobody.
+	Connected func(netip.AddrPort)
 	// Logger takes what an operator should know. Defaults to discarding it.
 	Logger *slog.Logger
 }
@@ -59,7 +63,9 @@ type Store struct {
 	reader     redis.UniversalClient
 	blocking   redis.UniversalClient // for calls that wait
 	scripts    *scripts.Set
-	keys       []keys // of each partition
+	plain      bool    // the server is miniredis
+	appended   []pulse // of each partition: something was appended by this process
+	keys       []keys  // of each partition
 	memory     memory
 	committers []*committer
 }
@@ -82,6 +88,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.appended = make([]pulse, len(s.keys))
 	for p := range s.keys {
 		s.committers = append(s.committers, newCommitter(s, p))
 	}
@@ -119,6 +126,7 @@ func (s *Store) connect(options *redis.UniversalOptions) {
 	options.Protocol = 2 // RESP3 adds nothing here, and miniredis differs in it
 	options.DisableIdentity = true
 	options.ContextTimeoutEnabled = true
+	options.Dialer = s.dialer(options.TLSConfig)
 	client := func(change func(*redis.UniversalOptions)) redis.UniversalClient {
 		o := *options
 		change(&o)
@@ -127,6 +135,21 @@ func (s *Store) connect(options *redis.UniversalOptions) {
 	s.writer = client(func(o *redis.UniversalOptions) { o.MaxRetries = -1 })
 	s.reader = client(func(*redis.UniversalOptions) {})
 	s.blocking = client(func(o *redis.UniversalOptions) { o.PoolSize, o.PoolTimeout = MaxPartitions+64, time.Minute })
+}
+
+// dialer is the library's own, and tells of each connection.
+func (s *Store) dialer(encrypted *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := redis.NewDialer(&redis.Options{TLSConfig: encrypted, DialTimeout: 5 * time.Second})
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if to, ok := c.RemoteAddr().(*net.TCPAddr); ok && s.config.Connected != nil {
+			s.config.Connected(to.AddrPort())
+		}
+		return c, nil
+	}
 }
 
 // Close ends all connections, also calls that wait.
@@ -173,7 +196,7 @@ func (s *Store) chooseDialect(ctx context.Context) error {
 		if !isReply(err) {
 			return fmt.Errorf("connect to Redis: %w", err)
 		}
-		s.scripts = scripts.Load(scripts.Plain)
+		s.scripts, s.plain = scripts.Load(scripts.Plain), true
 	}
 	for _, script := range s.scripts.All() {
 		if err := s.writer.ScriptLoad(ctx, script.Source).Err(); err != nil {

@@ -127,12 +127,11 @@ func (e *IndexEdit) file(n *entry, change func(*indexNode, *filing) *indexNode) 
 		switch {
 		case len(n.filter.types) > 0:
 			for _, pattern := range n.filter.types {
-				e.fileUnder(pattern, func(n *indexNode) *indexNode { return change(n, f) })
+				e.fileUnder(pattern, f, change)
 			}
 		case types != nil:
-			f.used = append(f.used, n.slots[types.place])
-			for _, k := range types.keys {
-				e.fileUnderType(k.text, func(n *indexNode) *indexNode { return change(n, f) })
+			for _, eventType := range types {
+				e.fileUnderType(eventType, f, change)
 			}
 		default:
 			e.index.any = change(e.index.any, f)
@@ -140,31 +139,40 @@ func (e *IndexEdit) file(n *entry, change func(*indexNode, *filing) *indexNode) 
 	}
 }
 
-// typesNeeded is the condition of a plan that names types, nil if there is none.
-func (c *CompiledFilter) typesNeeded(p plan) *condition {
-	for i := range p {
-		other := func(k key) bool { return k.kind != textKey }
-		if c.paths[p[i].place] == "type" && !slices.ContainsFunc(p[i].keys, other) {
-			return &p[i]
-		}
+// typesNeeded lists the types that a plan names, none if it names none, or prefixes of types, too.
+func (c *CompiledFilter) typesNeeded(p plan) (types []string) {
+	i := slices.IndexFunc(p, c.isOfType)
+	if i < 0 {
+		return nil
 	}
-	return nil
+	for _, k := range p[i].keys {
+		if k.kind != textKey {
+			return nil
+		}
+		types = append(types, k.text)
+	}
+	return types
 }
 
-func (e *IndexEdit) fileUnder(pattern TypePattern, change func(*indexNode) *indexNode) {
+// isOfType tells whether a condition is one of the type.
+func (c *CompiledFilter) isOfType(d condition) bool { return c.paths[d.place] == "type" }
+
+func (e *IndexEdit) fileUnder(pattern TypePattern, f *filing, change func(*indexNode, *filing) *indexNode) {
 	switch {
 	case pattern.text == anyType:
-		e.index.any = change(e.index.any)
+		e.index.any = change(e.index.any, f)
 	case pattern.isExact():
-		e.fileUnderType(pattern.text, change)
+		e.fileUnderType(pattern.text, f, change)
 	default:
-		e.index.stars = e.index.stars.change(e, pattern.text, change)
+		e.index.stars = e.index.stars.change(e, pattern.text, func(n *indexNode) *indexNode { return change(n, f) })
 	}
 }
 
-func (e *IndexEdit) fileUnderType(eventType string, change func(*indexNode) *indexNode) {
+func (e *IndexEdit) fileUnderType(eventType string, f *filing, change func(*indexNode, *filing) *indexNode) {
+	ofType := *f
+	ofType.oneType = true
 	node, _ := e.index.exact.get(e.hash(eventType), eventType)
-	if node = change(node); node != nil {
+	if node = change(node, &ofType); node != nil {
 		e.index.exact = e.index.exact.with(e.owner, e.hash(eventType), eventType, node)
 	} else {
 		e.index.exact = e.index.exact.without(e.owner, e.hash(eventType), eventType)

@@ -40,7 +40,8 @@ type filing struct {
 	edit    *edit
 	seed    maphash.Seed
 	posting posting
-	used    []slot // fields that it has been spread by
+	oneType bool   // all events that come to these nodes are of one type
+	used    []slot // fields that the nodes are spread by
 }
 
 func (p posting) hash(seed maphash.Seed) uint64 {
@@ -61,7 +62,8 @@ func (f *filing) conditions(yield func(slot, *condition) bool) {
 	}
 	for i := range plan {
 		s := e.slots[plan[i].place]
-		if copies*len(plan[i].keys) <= maxPlanKeys && !slices.Contains(f.used, s) && !yield(s, &plan[i]) {
+		idle := f.oneType && e.filter.isOfType(plan[i]) || slices.Contains(f.used, s)
+		if !idle && copies*len(plan[i].keys) <= maxPlanKeys && !yield(s, &plan[i]) {
 			return
 		}
 	}

@@ -3,7 +3,7 @@ package router
 import "sync"
 
 const (
-	recentEvents = 8192
+	recentEvents = 1 << 15
 	recentBytes  = 32 << 20
 )
 

@@ -32,11 +32,16 @@ type bare struct {
 // runBare is the role "role-bare": it prints its address and serves until it is ended.
 func runBare(ctx context.Context, args []string, say func(any) error) error {
 	f := flag.NewFlagSet("role-bare", flag.ContinueOnError)
-	addr := f.String("redis", "", "address of Redis")
+	given := f.String("redis", "", redisUsage)
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	client := redis.NewClient(redistest.Options(*addr))
+	addr, stop, err := orEmbedded(*given)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	client := redis.NewClient(redistest.Options(addr))
 	defer client.Close()
 	b := &bare{ctx: ctx, client: client, log: newCommitter(client, bareLog)}
 	go b.log.run(ctx)

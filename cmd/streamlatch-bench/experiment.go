@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -22,22 +23,29 @@ type measure func(ctx context.Context) ([]float64, error)
 type experiment struct {
 	name            string
 	figures         []figure
-	reference, ours measure // nil: this side is not measured
-	limit           time.Duration
+	reference, ours measure       // nil: this side is not measured
+	limit           time.Duration // of one measurement. Defaults to 2 minutes.
 }
 
 // samples are the values of one side of one figure, one of each round.
 type samples [][]float64
 
 // results has the samples of each figure of an experiment.
-type results struct{ reference, ours samples }
+type results struct {
+	reference, ours samples
+	others          []float64 // share of the machine's CPU time that other programs took during each measurement
+}
+
+func newResults(e experiment) *results {
+	return &results{reference: make(samples, len(e.figures)), ours: make(samples, len(e.figures))}
+}
 
 // measureRounds runs all experiments a number of times, each side of each in every round, and the side that went first
 // in one round second in the next, so that what else the machine does falls on both. It tells its progress.
-func measureRounds(ctx context.Context, experiments []experiment, rounds int, progress io.Writer) ([]results, error) {
-	all := make([]results, len(experiments))
+func measureRounds(ctx context.Context, experiments []experiment, rounds int, progress io.Writer) ([]*results, error) {
+	all := make([]*results, len(experiments))
 	for i, e := range experiments {
-		all[i] = results{reference: make(samples, len(e.figures)), ours: make(samples, len(e.figures))}
+		all[i] = newResults(e)
 	}
 	for round := range rounds {
 		for i, e := range experiments {
@@ -46,9 +54,15 @@ func measureRounds(ctx context.Context, experiments []experiment, rounds int, pr
 				sides[0], sides[1] = sides[1], sides[0]
 			}
 			for _, s := range sides {
-				if err := s.run(ctx, e, progress, round); err != nil {
+				if s.measure == nil {
+					continue
+				}
+				fmt.Fprintf(progress, "round %d  %-38s %-9s", round+1, e.name, s.name)
+				others, err := s.run(ctx, e, progress)
+				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", e.name, s.name, err)
 				}
+				all[i].others = append(all[i].others, others)
 			}
 		}
 	}
@@ -62,24 +76,31 @@ type side struct {
 	into    samples
 }
 
-func (s side) run(ctx context.Context, e experiment, progress io.Writer, round int) error {
-	if s.measure == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, e.limit, fmt.Errorf("not done within %v", e.limit))
+// run measures once, and returns the share of the machine that other programs took meanwhile.
+func (s side) run(ctx context.Context, e experiment, progress io.Writer) (others float64, err error) {
+	limit := cmp.Or(e.limit, 2*time.Minute)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
 	defer cancel()
+	before, err := readAccount()
+	if err != nil {
+		return 0, err
+	}
 	values, err := s.measure(ctx)
 	if err != nil {
-		return err
+		return 0, err
+	}
+	after, err := readAccount()
+	if err != nil {
+		return 0, err
 	}
 	if len(values) != len(e.figures) {
-		return fmt.Errorf("%d values for %d figures", len(values), len(e.figures))
+		return 0, fmt.Errorf("%d values for %d figures", len(values), len(e.figures))
 	}
-	fmt.Fprintf(progress, "round %d  %-28s %-10s", round+1, e.name, s.name)
 	for i, v := range values {
 		s.into[i] = append(s.into[i], v)
 		fmt.Fprintf(progress, "  %s %s", format(v), e.figures[i].unit)
 	}
-	fmt.Fprintln(progress)
-	return nil
+	others = after.othersSince(before)
+	fmt.Fprintf(progress, "  (others %s)\n", percent(others))
+	return others, nil
 }

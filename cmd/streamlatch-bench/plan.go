@@ -1,12 +1,6 @@
 package main
 
-import (
-	"context"
-	"time"
-)
-
-// limit is how long one measurement may take.
-const limit = 2 * time.Minute
+import "context"
 
 // planner lists the experiments.
 type planner struct {
@@ -17,7 +11,7 @@ type planner struct {
 // plan lists all experiments. Without the program to measure (""), only the references are run.
 func plan(program string, scale float64) []experiment {
 	p := planner{program, scale}
-	all := append(p.accepting(), p.routing(), matching(), p.latency(), p.fullLoad(), p.backlog())
+	all := append(p.accepting(), p.routing(), p.matching(), p.latency(), p.fullLoad(), p.backlog())
 	return append(all, p.embedded()...)
 }
 
@@ -40,7 +34,9 @@ func (p planner) served(e experiment, m func(context.Context, launcher) ([]float
 
 func (p planner) accepting() []experiment {
 	accept := func(events, batch int) func(context.Context, launcher) ([]float64, error) {
-		return func(ctx context.Context, l launcher) ([]float64, error) { return measureAccept(ctx, l, p.events(events), batch) }
+		return func(ctx context.Context, l launcher) ([]float64, error) {
+			return measureAccept(ctx, l, p.events(events), batch)
+		}
 	}
 	return []experiment{
 		p.served(experiment{
@@ -81,8 +77,8 @@ func (p planner) routed(e experiment, values func(routed) []float64, events int,
 }
 
 // matching compares ours with itself, so it needs no program.
-func matching() experiment {
-	const few, many = 100, 100_000
+func (p planner) matching() experiment {
+	few, many := 100, max(p.events(100_000), 100)
 	return experiment{
 		name: "match",
 		figures: []figure{
@@ -100,7 +96,9 @@ func (p planner) latency() experiment {
 			{name: "HTTP in → webhook out at 1,000/s, p50", unit: "ms", bound: 2, atMost: true},
 			{name: "HTTP in → webhook out at 1,000/s, p99", unit: "ms", bound: 2, atMost: true},
 		},
-	}, func(ctx context.Context, l launcher) ([]float64, error) { return measureLatency(ctx, l, 1000, p.events(5000)) })
+	}, func(ctx context.Context, l launcher) ([]float64, error) {
+		return measureLatency(ctx, l, 1000, p.events(5000))
+	})
 }
 
 func (p planner) fullLoad() experiment {
@@ -110,7 +108,9 @@ func (p planner) fullLoad() experiment {
 			{name: "HTTP in → webhook out, full load", unit: "events/s", bound: 0.60},
 			{name: "the same, CPU per event, all processes", unit: "µs", bound: 1.8, atMost: true},
 		},
-	}, func(ctx context.Context, l launcher) ([]float64, error) { return measureFullLoad(ctx, l, p.events(40_000)) })
+	}, func(ctx context.Context, l launcher) ([]float64, error) {
+		return measureFullLoad(ctx, l, p.events(40_000))
+	})
 }
 
 func (p planner) backlog() experiment {
@@ -140,7 +140,9 @@ func (p planner) embedded() []experiment {
 		on(experiment{
 			name:    "miniredis: accept, one a request",
 			figures: []figure{{name: "miniredis: accepted/s, one event each", unit: "events/s"}},
-		}, func(ctx context.Context, l launcher) ([]float64, error) { return measureAccept(ctx, l, p.events(20_000), 1) }),
+		}, func(ctx context.Context, l launcher) ([]float64, error) {
+			return measureAccept(ctx, l, p.events(20_000), 1)
+		}),
 		on(experiment{
 			name:    "miniredis: accept, 100 a request",
 			figures: []figure{{name: "miniredis: accepted/s, batches of 100", unit: "events/s"}},
@@ -157,6 +159,8 @@ func (p planner) embedded() []experiment {
 				{name: "miniredis: HTTP in → webhook out, full load", unit: "events/s"},
 				{name: "miniredis: the same, CPU per event", unit: "µs"},
 			},
-		}, func(ctx context.Context, l launcher) ([]float64, error) { return measureFullLoad(ctx, l, p.events(5_000)) }),
+		}, func(ctx context.Context, l launcher) ([]float64, error) {
+			return measureFullLoad(ctx, l, p.events(5_000))
+		}),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,7 @@ type routeArgs struct {
 
 func parseRouteArgs(name string, args []string) (a routeArgs, err error) {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
-	f.StringVar(&a.redis, "redis", "", "address of Redis; without one, an embedded one is used")
+	f.StringVar(&a.redis, "redis", "", redisUsage)
 	f.IntVar(&a.events, "events", 0, "length of the backlog")
 	return a, f.Parse(args)
 }
@@ -62,7 +63,7 @@ func runRoute(ctx context.Context, args []string, say func(any) error) error {
 	if err != nil {
 		return err
 	}
-	addr, stop, err := redisOrEmbedded(a.redis)
+	addr, stop, err := orEmbedded(a.redis)
 	if err != nil {
 		return err
 	}
@@ -131,7 +132,7 @@ func runHandle(ctx context.Context, args []string, say func(any) error) (err err
 	if err != nil {
 		return err
 	}
-	addr, stop, err := redisOrEmbedded(a.redis)
+	addr, stop, err := orEmbedded(a.redis)
 	if err != nil {
 		return err
 	}
@@ -186,7 +187,8 @@ type handling struct {
 	seen    []atomic.Bool
 	handled atomic.Int64 // different events
 	settled atomic.Int64
-	done    chan struct{}
+	all     sync.Once
+	done    chan struct{} // closed when all is handled and settled
 }
 
 func newHandling(events int) *handling {
@@ -227,8 +229,8 @@ func (h *handling) handle(_ context.Context, e router.Event) error {
 
 // Settled is called after the handler has returned and its delivery is off the queue.
 func (h *handling) Settled(_ router.SinkKind, verdict router.Verdict, _ int) {
-	if verdict == router.Delivered && h.settled.Add(1) == int64(len(h.seen)) && h.handled.Load() == int64(len(h.seen)) {
-		close(h.done)
+	if n := int64(len(h.seen)); verdict == router.Delivered && h.settled.Add(1) >= n && h.handled.Load() == n {
+		h.all.Do(func() { close(h.done) })
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // stage is the arrangement of one measurement: a fresh Redis, a subject on it and, where deliveries are measured, a sink.
 type stage struct {
-	redis   *redistest.Server
+	redis   *redistest.Server // nil: the subject has its own
 	subject Subject
 	sink    *sinkProcess // nil: nothing is delivered
 }
@@ -23,10 +23,12 @@ func setStage(ctx context.Context, launch launcher, withSink bool) (_ *stage, er
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.redis, err = redistest.Launch(); err != nil {
-		return nil, err
+	if !launch.embedded {
+		if s.redis, err = redistest.Launch(); err != nil {
+			return nil, err
+		}
 	}
-	if s.subject, err = launch(ctx, s.redis); err != nil {
+	if s.subject, err = launch.start(ctx, s.redis); err != nil {
 		return nil, err
 	}
 	if !withSink {
@@ -55,7 +57,10 @@ func (s *stage) Close() error {
 
 // cpu is the CPU time that the long-lived processes have used: Redis, the subject, the sink.
 func (s *stage) cpu() (time.Duration, error) {
-	pids := []int{s.redis.PID(), s.subject.PID()}
+	pids := []int{s.subject.PID()}
+	if s.redis != nil {
+		pids = append(pids, s.redis.PID())
+	}
 	if s.sink != nil {
 		pids = append(pids, s.sink.process.PID())
 	}

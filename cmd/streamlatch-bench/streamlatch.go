@@ -15,7 +15,7 @@ import (
 
 const subscriptionName = "bench"
 
-// streamlatch is ours: the real program, `streamlatch serve`, as a child process.
+// streamlatch is ours: the real program, `streamlatch serve` or `streamlatch dev`, as a child process.
 type streamlatch struct {
 	process *redistest.Process
 	port    *redistest.Port
@@ -23,18 +23,30 @@ type streamlatch struct {
 	url     string
 }
 
-// launchStreamlatch starts ours from the program at a path. It returns when /readyz says so.
-func launchStreamlatch(program string) launcher {
-	return func(ctx context.Context, redis *redistest.Server) (Subject, error) {
-		s := &streamlatch{}
-		if err := s.start(ctx, program, redis.URL()); err != nil {
-			return nil, errors.Join(fmt.Errorf("start %s: %w; it said:\n%s", program, err, s.said()), s.Close())
-		}
-		return s, nil
-	}
+// streamlatchLauncher starts `streamlatch serve`, of the program at a path, on a real Redis.
+func streamlatchLauncher(program string) launcher {
+	return launcher{start: func(ctx context.Context, redis *redistest.Server) (Subject, error) {
+		return startStreamlatch(ctx, program, "serve", "--redis", redis.URL(), "--allow-targets", "127.0.0.0/8")
+	}}
 }
 
-func (s *streamlatch) start(ctx context.Context, program, redisURL string) (err error) {
+// devLauncher starts `streamlatch dev`, which has a miniredis of its own.
+func devLauncher(program string) launcher {
+	return launcher{embedded: true, start: func(ctx context.Context, _ *redistest.Server) (Subject, error) {
+		return startStreamlatch(ctx, program, "dev")
+	}}
+}
+
+// startStreamlatch starts the program and returns when /readyz says so.
+func startStreamlatch(ctx context.Context, program string, args ...string) (Subject, error) {
+	s := &streamlatch{}
+	if err := s.start(ctx, program, args); err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w; it said:\n%s", program, err, s.said()), s.Close())
+	}
+	return s, nil
+}
+
+func (s *streamlatch) start(ctx context.Context, program string, args []string) (err error) {
 	if s.log, err = os.CreateTemp("", "streamlatch-bench-*.log"); err != nil {
 		return err
 	}
@@ -45,7 +57,7 @@ func (s *streamlatch) start(ctx context.Context, program, redisURL string) (err 
 		return err
 	}
 	s.url = "http://" + s.port.Addr()
-	cmd := exec.Command(program, "serve", "--redis", redisURL, "--listen", s.port.Addr(), "--allow-targets", "127.0.0.0/8")
+	cmd := exec.Command(program, append(args, "--listen", s.port.Addr())...)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	if s.process, err = redistest.Spawn(cmd); err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"github.com/streamlatch/streamlatch/internal/redistest"
 )
 
-// Subject is what is measured, ours or the reference: a process beside a Redis that accepts events over HTTP, stores them
+// Subject is what is measured, ours or the reference: a process with a Redis, beside it or within, that accepts events over HTTP, stores them
 // there and delivers them. Both stand in exactly the same arrangement, with the same load and the same sink.
 type Subject interface {
 	// EventsURL is where events are published, singly or in arrays, answered with 202 once they are stored.
@@ -29,8 +29,11 @@ type Subject interface {
 	Close() error
 }
 
-// launcher starts a subject on a Redis of its own.
-type launcher func(ctx context.Context, redis *redistest.Server) (Subject, error)
+// launcher starts subjects of one kind.
+type launcher struct {
+	start    func(ctx context.Context, redis *redistest.Server) (Subject, error)
+	embedded bool // its Redis is in its own process; it is started without one
+}
 
 // bareSubject is the reference: the role "role-bare".
 type bareSubject struct {
@@ -38,8 +41,20 @@ type bareSubject struct {
 	url string
 }
 
-func launchBare(ctx context.Context, redis *redistest.Server) (Subject, error) {
-	c, err := startRole("role-bare", "-redis", redis.Addr())
+// bareLauncher starts the reference on a real Redis.
+func bareLauncher() launcher {
+	return launcher{start: func(ctx context.Context, redis *redistest.Server) (Subject, error) {
+		return startBare(ctx, "-redis", redis.Addr())
+	}}
+}
+
+// bareEmbeddedLauncher starts the reference on a miniredis.
+func bareEmbeddedLauncher() launcher {
+	return launcher{embedded: true, start: func(ctx context.Context, _ *redistest.Server) (Subject, error) { return startBare(ctx) }}
+}
+
+func startBare(ctx context.Context, args ...string) (Subject, error) {
+	c, err := startRole("role-bare", args...)
 	if err != nil {
 		return nil, err
 	}

@@ -8,17 +8,19 @@ import (
 	"text/tabwriter"
 )
 
-// printTable prints a line for each figure, with the medians over all rounds, and returns how many bounds are not met.
-func printTable(w io.Writer, experiments []experiment, all []results) (missed int, err error) {
+// printTable prints a line for each figure, with the medians over all rounds, and returns how many bounds are not met. The last column is the share of the
+// machine that other programs took meanwhile; much of it makes the figures worth little.
+func printTable(w io.Writer, experiments []experiment, all []*results) (missed int, err error) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "figure\tours\treference\tratio\tbound\tok")
+	fmt.Fprintln(t, "figure\tours\treference\tratio\tbound\tok\tothers")
 	for i, e := range experiments {
+		others := percent(median(all[i].others))
 		for j, f := range e.figures {
 			v := f.judge(all[i].ours[j], all[i].reference[j])
 			if v.ok == "NO" {
 				missed++
 			}
-			fmt.Fprintln(t, strings.Join([]string{f.name, v.ours, v.reference, v.ratio, f.boundText(), v.ok}, "\t"))
+			fmt.Fprintln(t, strings.Join([]string{f.name, v.ours, v.reference, v.ratio, f.boundText(), v.ok, others}, "\t"))
 		}
 	}
 	return missed, t.Flush()
@@ -75,6 +77,8 @@ func format(v float64) string {
 		return strconv.FormatFloat(v, 'f', 2, 64)
 	}
 }
+
+func percent(share float64) string { return strconv.FormatFloat(100*share, 'f', 0, 64) + " %" }
 
 func thousands(digits string) string {
 	for i := len(digits) - 3; i > 0; i -= 3 {

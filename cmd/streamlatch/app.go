@@ -70,11 +70,11 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
+	guard := webhook.NewGuard(o.Targets...)
+	o.Store.Connected = func(redis netip.AddrPort) { guard.Deny(redis) }
 	if a.store, err = redisstore.Open(ctx, o.Store); err != nil {
 		return err
 	}
-	guard := webhook.NewGuard(o.Targets...)
-	guard.Deny(redisAddresses(ctx, o.Store.URL)...)
 	if a.sender, err = webhook.New(webhook.Config{Version: o.Router.Version, Guard: guard, IdlePerHost: 1024, Idle: 4096}); err != nil {
 		return err
 	}
@@ -181,31 +181,4 @@ func (a *app) close() error {
 		a.embedded.Close()
 	}
 	return errors.Join(failed...)
-}
-
-// redisAddresses are where Redis listens, as far as its URL tells: webhooks may not go there.
-func redisAddresses(ctx context.Context, url string) []netip.AddrPort {
-	o, err := redisstore.ParseURL(url)
-	if err != nil {
-		return nil
-	}
-	var found []netip.AddrPort
-	for _, address := range o.Addrs {
-		host, port, err := net.SplitHostPort(address)
-		if err != nil {
-			continue // a socket
-		}
-		number, err := net.DefaultResolver.LookupPort(ctx, "tcp", port)
-		if err != nil {
-			continue
-		}
-		ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		if err != nil {
-			continue // the store has said so already, if it matters
-		}
-		for _, ip := range ips {
-			found = append(found, netip.AddrPortFrom(ip.Unmap(), uint16(number)))
-		}
-	}
-	return found
 }

@@ -98,7 +98,7 @@ type setup struct {
 func newTrial(t testing.TB, s setup) *trial {
 	t.Helper()
 	tr := &trial{
-		TB: t, seed: seedOf(t), redis: redistest.Client(t, s.server.Addr()), flags: append([]string{"--namespace", namespace}, s.flags...),
+		TB: t, seed: seedOf(t), redis: redistest.Client(t, s.server.Addr()), flags: append([]string{"--namespace", namespace, "--log-level", "warn"}, s.flags...),
 		receiver: newReceiver(t, s.latency), ids: map[string]string{}, work: make(chan int, s.events), refused: map[string]int{},
 	}
 	var err error
@@ -356,8 +356,8 @@ func (tr *trial) settle() {
 	require.NoErrorf(tr, err, "seed %d", tr.seed)
 }
 
-// check compares what the deployment did with what it has to do.
-func (tr *trial) check() {
+// check compares what the deployment did with what it has to do. It returns how many deliveries arrived again after they had arrived, which is no fault.
+func (tr *trial) check() (repeated int) {
 	tr.Helper()
 	positions := tr.checkLog()
 	wanted := map[string][]string{} // by subscription: stream IDs, in log order
@@ -377,9 +377,10 @@ func (tr *trial) check() {
 	}
 	require.Emptyf(tr, tr.receiver.faults, "seed %d", tr.seed)
 	for _, name := range slices.Sorted(maps.Keys(webhooks)) {
-		tr.checkHook(name, events[name], at)
+		repeated += tr.checkHook(name, events[name], at)
 	}
 	tr.Logf("failed attempts at publishing: %v", tr.refused)
+	return repeated
 }
 
 // placed is where an event stands.
@@ -434,13 +435,12 @@ func (tr *trial) checkQueue(name string, wanted []string) {
 }
 
 // checkHook tells whether every event that matches has arrived, under the id of its delivery, and no other.
-func (tr *trial) checkHook(name string, events []int, at map[int]router.Position) {
+func (tr *trial) checkHook(name string, events []int, at map[int]router.Position) (repeated int) {
 	tr.Helper()
 	status, err := tr.store.SubscriptionStatus(tr.Context(), tr.ids[name])
 	require.NoError(tr, err)
 	require.Zerof(tr, status.Dead, "seed %d: %q has dead letters: %+v", tr.seed, name, status)
 	arrived := tr.receiver.hooks[name].arrived
-	repeated := 0
 	for _, i := range events {
 		e := tr.events[i]
 		ids := arrived[e.id]
@@ -452,4 +452,5 @@ func (tr *trial) checkHook(name string, events []int, at map[int]router.Position
 	require.Lenf(tr, arrived, len(events), "seed %d: events that do not match have arrived at %q", tr.seed, name)
 	require.EqualValuesf(tr, len(events), status.Delivered, "seed %d: deliveries of %q that were settled: %+v", tr.seed, name, status)
 	tr.Logf("%q: %d deliveries, %d of them repeated", name, len(events), repeated)
+	return repeated
 }

@@ -14,13 +14,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -170,12 +170,4 @@ func (p *process) rootCommand() (root *cobra.Command, began *bool) {
 }
 
 // program is how the user called this program, for commands to try next.
-func (p *process) program() string {
-	if p.name == "" {
-		return "streamlatch"
-	}
-	if !strings.ContainsRune(p.name, filepath.Separator) {
-		return p.name
-	}
-	return filepath.Clean(p.name)
-}
+func (p *process) program() string { return cmp.Or(p.name, "streamlatch") }

@@ -96,25 +96,35 @@ type tailing struct {
 }
 
 func (t *tailing) run(ctx context.Context, api *client.Client, q client.StreamQuery) error {
-	var failed error
-	if !t.query.From.IsZero() {
-		// The past is read when the stream is open: what is accepted meanwhile is in one of the two, or in both.
-		q.OnOpen = func() {
-			if !t.query.From.IsZero() {
-				failed = t.past(ctx, api)
-				t.query.From = time.Time{}
-			}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	lost := false
+	q.OnOpen = func() {
+		lost = false
+		if t.query.From.IsZero() {
+			return
 		}
+		// The past is read when the stream is open: what is accepted meanwhile is in one of the two, or in both.
+		if err := t.past(ctx, api); err != nil {
+			end(err)
+		}
+		t.query.From = time.Time{}
+	}
+	q.OnLost = func(err error) {
+		if !lost {
+			fmt.Fprintf(t.process.stderr, "streamlatch: %s; opening the stream anew\n", plain(err.Error()))
+		}
+		lost = true
 	}
 	for record, err := range api.Stream(ctx, q) {
-		if failed = errors.Join(failed, err); failed != nil {
-			return failed
+		if err == nil {
+			err = t.show(record)
 		}
-		if err := t.show(record); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	return failed
+	return nil
 }
 
 // past prints events of the past, oldest first.
