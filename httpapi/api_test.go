@@ -83,6 +83,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   string
+	parsed any // of body, once it was looked at
 }
 
 // do sends a request. Headers are "name: value".
@@ -107,7 +108,7 @@ func (a *api) do(method, path, body string, headers ...string) *answer {
 	require.NoError(a.t, err)
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	checkAgainstDocument(a.t, req, res, text)
-	return &answer{a.t, res.StatusCode, res.Header, string(text)}
+	return &answer{t: a.t, status: res.StatusCode, header: res.Header, body: string(text)}
 }
 
 // want checks the status and, where it is an error, its shape.
@@ -130,8 +131,10 @@ func (r *answer) problem(status int, word string) *answer {
 // get reads a member of the body: get("errors", 0, "location").
 func (r *answer) get(path ...any) any {
 	r.t.Helper()
-	var v any
-	require.NoError(r.t, json.Unmarshal([]byte(r.body), &v), r.body)
+	if r.parsed == nil {
+		require.NoError(r.t, json.Unmarshal([]byte(r.body), &r.parsed), r.body)
+	}
+	v := r.parsed
 	for _, p := range path {
 		switch p := p.(type) {
 		case string:

@@ -136,7 +136,7 @@ func (s *Store) announceIn(ctx context.Context, partition int, version uint64, d
 		args = append(args, id)
 	}
 	return s.insist(ctx, "announce a change", func() error {
-		_, err := s.run(ctx, s.scripts.Announce, []string{k.state(), k.gone(), k.ready(), k.handlers()}, args...)
+		_, err := s.run(ctx, s.scripts.Announce, []string{k.state(), k.announced(), k.gone(), k.ready(), k.handlers()}, args...)
 		return err
 	})
 }

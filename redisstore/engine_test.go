@@ -235,3 +235,26 @@ func TestAnotherReplicaTakesOverAtOnceOnAGracefulStop(t *testing.T) {
 		require.Equal(t, []string{"before", "after"}, out.ids("one"))
 	})
 }
+
+func TestAStreamOfChangesDoesNotHoldRoutingUp(t *testing.T) {
+	addr, _ := redistest.Shared(t)
+	s := open(t, addr)
+	out := newSink()
+	start(t, s, out)
+	create(t, s, "all", "x.*")
+	ctx, stop := context.WithCancel(t.Context())
+	var changes sync.WaitGroup
+	for w := range 4 {
+		changes.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				create(t, s, fmt.Sprintf("s%d-%d", w, i), "never")
+			}
+		})
+	}
+	for i := range 200 {
+		appendOne(t, s, event(t, fmt.Sprint(i), "x.y"))
+	}
+	eventually(t, func() bool { return out.count("all") == 200 }, "all is delivered while definitions go on changing")
+	stop()
+	changes.Wait()
+}

@@ -22,7 +22,8 @@ import (
 //	holds          hash    stream ID + " " + holder → ""                                  while somebody holds it
 //	dead           hash    entry + " " + subscription → attempts                          dead-letter retention
 //	dead_at        zset    the same → when it became one                                  dead-letter retention
-//	gone           set     deleted subscriptions whose queues are to be removed           until they are
+//	announced      list    the last 200 changes of definitions: version and last ID     permanent
+//	gone           hash    deleted subscription → last ID that may be queued for it       until its queue is removed
 //	q:<sub>        list    fresh deliveries: entries in log order                         until taken
 //	r:<sub>        zset    entry → when it is tried again                                 until taken
 //	l:<sub>        zset    entry → when its lease runs out, which also names the lease     until settled
@@ -50,15 +51,16 @@ func partitionKeys(namespace string, partition int) keys {
 	return keys{prefix: namespace + ":{" + strconv.Itoa(partition) + "}:"}
 }
 
-func (k keys) state() string    { return k.prefix + "state" }
-func (k keys) log() string      { return k.prefix + "log" }
-func (k keys) ready() string    { return k.prefix + "ready" }
-func (k keys) handlers() string { return k.prefix + "handlers" }
-func (k keys) copies() string   { return k.prefix + "copies" }
-func (k keys) holds() string    { return k.prefix + "holds" }
-func (k keys) dead() string     { return k.prefix + "dead" }
-func (k keys) deadAt() string   { return k.prefix + "dead_at" }
-func (k keys) gone() string     { return k.prefix + "gone" }
+func (k keys) state() string     { return k.prefix + "state" }
+func (k keys) log() string       { return k.prefix + "log" }
+func (k keys) ready() string     { return k.prefix + "ready" }
+func (k keys) handlers() string  { return k.prefix + "handlers" }
+func (k keys) copies() string    { return k.prefix + "copies" }
+func (k keys) holds() string     { return k.prefix + "holds" }
+func (k keys) dead() string      { return k.prefix + "dead" }
+func (k keys) deadAt() string    { return k.prefix + "dead_at" }
+func (k keys) gone() string      { return k.prefix + "gone" }
+func (k keys) announced() string { return k.prefix + "announced" }
 
 func (k keys) seen(slot int) string { return k.prefix + "seen" + strconv.Itoa(slot) }
 

@@ -93,8 +93,8 @@ func readApplied(b router.Batch, words []string) (router.Applied, error) {
 
 func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 	k := s.keys[b.Partition]
-	keys = make([]string, 0, 8+3*len(b.Enqueues))
-	keys = append(keys, k.state(), k.log(), k.ready(), k.handlers(), k.copies(), k.holds(), k.dead(), k.deadAt())
+	keys = make([]string, 0, 9+3*len(b.Enqueues))
+	keys = append(keys, k.state(), k.log(), k.ready(), k.handlers(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.announced())
 	args = append(args, b.From.Position.ID(), b.From.Target, b.Token, b.To.Position.ID(), b.To.Target, b.Events, len(b.Enqueues))
 	for _, e := range b.Enqueues {
 		id := e.Queue.Subscription

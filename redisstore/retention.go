@@ -131,19 +131,26 @@ func (s *Store) keepQueue(ctx context.Context, partition int, subscription strin
 // purgeQueues removes a page of each deleted subscription's queue.
 func (s *Store) purgeQueues(ctx context.Context, partition int) (more bool, err error) {
 	k := s.keys[partition]
-	gone, err := s.reader.SRandMemberN(ctx, k.gone(), 100).Result()
+	gone, err := s.reader.HKeys(ctx, k.gone()).Result()
 	if err != nil {
 		return false, unavailable(err, "list deleted subscriptions")
 	}
 	for _, id := range gone {
 		keys := []string{
 			k.state(), k.gone(), k.copies(), k.holds(), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id),
+			k.ready(), k.handlers(),
 		}
-		if _, err := s.run(ctx, s.scripts.Purge, keys, id, purgePage); err != nil {
+		reply, err := s.run(ctx, s.scripts.Purge, keys, id, purgePage)
+		if err != nil {
 			return false, unavailable(err, "remove a deleted subscription's queue")
 		}
+		words, err := stringsOf(reply, 2)
+		if err != nil {
+			return false, fmt.Errorf("remove a deleted subscription's queue: %w", err)
+		}
+		more = more || words[0] == "more"
 	}
-	return len(gone) > 0, nil
+	return more, nil
 }
 
 func (s *Store) expireDeadLetters(ctx context.Context, partition int) (more bool, err error) {

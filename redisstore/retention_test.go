@@ -181,3 +181,29 @@ func TestADisabledSubscriptionCountsWhatItDoesNotGet(t *testing.T) {
 		require.Zero(t, out.count("off"))
 	})
 }
+
+func TestWhatAnOlderBatchQueuesForADeletedSubscriptionIsRemovedToo(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		sub := create(t, s, "gone", "x.*")
+		old, err := s.Definitions(t.Context(), 0)
+		require.NoError(t, err)
+		p := appendOne(t, s, event(t, "a", "x.y"))
+		_, err = s.DeleteSubscription(t.Context(), sub.ID, 0)
+		require.NoError(t, err)
+		_, err = s.Housekeep(t.Context(), 0)
+		require.NoError(t, err)
+		applied, err := s.Apply(t.Context(), router.Batch{
+			To: router.Cursor{Position: p}, Token: old.Tokens[0], Events: 1,
+			Enqueues: []router.Enqueue{{Queue: router.Queue{Subscription: sub.ID, Kind: router.WebhookSink, Enabled: true, MaxInFlight: 4}, Entries: []router.Position{p}}},
+		})
+		require.NoError(t, err)
+		require.Equal(t, router.Done, applied.Status)
+		_, err = s.Housekeep(t.Context(), 0)
+		require.NoError(t, err)
+		c := redistest.Client(t, addr)
+		require.Empty(t, c.Keys(t.Context(), redisstore.Key(s, "*"+sub.ID)).Val())
+		require.Zero(t, c.ZCard(t.Context(), redisstore.Key(s, "ready")).Val())
+		require.Zero(t, c.HLen(t.Context(), redisstore.Key(s, "gone")).Val())
+	})
+}

@@ -270,3 +270,29 @@ func portOf(t testing.TB, addr string) string {
 	require.NoError(t, err)
 	return port
 }
+
+func TestABatchIsStaleOnlyIfAnEventOfItWasAcceptedAfterTheChange(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		create(t, s, "zero", "x.*")
+		old, err := s.Definitions(t.Context(), 0)
+		require.NoError(t, err)
+		before := appendOne(t, s, event(t, "before", "x.y"))
+		for i := range 5 {
+			create(t, s, fmt.Sprintf("change%d", i), "x.*")
+		}
+		after := appendOne(t, s, event(t, "after", "x.y"))
+		batch := func(from, to router.Position) router.Batch {
+			return router.Batch{From: router.Cursor{Position: from}, To: router.Cursor{Position: to}, Token: old.Tokens[0], Events: 1}
+		}
+		both, err := s.Apply(t.Context(), batch(router.Position{}, after))
+		require.NoError(t, err)
+		require.Equal(t, router.Stale, both.Status, "the second event must be routed by the new definitions")
+		first, err := s.Apply(t.Context(), batch(router.Position{}, before))
+		require.NoError(t, err)
+		require.Equal(t, router.Done, first.Status, "the first one may be routed by the old ones")
+		second, err := s.Apply(t.Context(), batch(before, after))
+		require.NoError(t, err)
+		require.Equal(t, router.Stale, second.Status)
+	})
+}

@@ -12,12 +12,13 @@ KEYS
   6 holds      hash    who keeps them
   7 dead       hash    dead letters
   8 dead_at    zset    when they were made
-  9… queues            three for each queue: fresh list, leases zset, counters hash
+  9 announced  list    the last changes of the definitions
+  10… queues           three for each queue: fresh list, leases zset, counters hash
 
 ARGV
   1 from        cursor that the batch starts from: stream ID
   2 from_target and the target within that event
-  3 token       definitions that the batch was matched under
+  3 token       of the definitions that the batch was matched under
   4 to          cursor after the batch
   5 to_target
   6 events      number of events that the batch completes
@@ -36,7 +37,22 @@ local s = redis.call('HMGET', state, 'cursor', 'target', 'token')
 if (s[1] or '0-0') ~= from or (s[2] or '') ~= from_target then
   return { 'fenced', s[1] or '0-0', s[2] or '' }
 end
-if (s[3] or '') ~= token then
+
+-- Whether every event of the batch was accepted before the first change after the definitions that it was matched under.
+local function older_than_changes()
+  local mine = tonumber(string.match(token, '^%d+') or 0)
+  local first
+  for _, change in ipairs(redis.call('LRANGE', KEYS[9], 0, -1)) do
+    local version, last = string.match(change, '^(%d+) (.*)$')
+    if tonumber(version) > mine then
+      return first and at_or_before(to, last)
+    end
+    first = version
+  end
+  return false
+end
+
+if (s[3] or '') ~= token and not older_than_changes() then
   return { 'stale', s[3] or '' }
 end
 
@@ -44,7 +60,7 @@ end
 local queues = {}
 local arg = 8
 for i = 1, tonumber(ARGV[7]) do
-  local key = 6 + 3 * i
+  local key = 7 + 3 * i
   local count = tonumber(ARGV[arg + 5])
   local length, flying = redis.pcall('LLEN', KEYS[key]), redis.pcall('ZCARD', KEYS[key + 1])
   local counters = redis.pcall('HLEN', KEYS[key + 2])

@@ -7,7 +7,7 @@ KEYS
   2 log        stream  the partition's log
   3 copies     hash    events kept beyond the log
   4 holds      hash    who keeps them
-  5 gone       set     deleted subscriptions
+  5 gone       hash    deleted subscriptions
   6… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
 
 ARGV
@@ -107,7 +107,7 @@ for i = 6, #KEYS, 6 do
   }
   local want, max = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
   local tried, fresh = {}, {}
-  if redis.call('SISMEMBER', gone, queue.subscription) == 1 then
+  if redis.call('HEXISTS', gone, queue.subscription) == 1 then
     redis.call('ZREM', KEYS[i], queue.subscription)
   else
     tried, fresh = take(queue, want, max)

@@ -1,9 +1,10 @@
 --[[
-Removes a page of a deleted subscription's queue; what it kept of events goes with it.
+Removes a page of a deleted subscription's queue; what it kept of events goes with it. It is done when nothing can be queued any more that
+was accepted before the deletion.
 
 KEYS
   1 state     hash    the partition's state
-  2 gone      set     deleted subscriptions
+  2 gone      hash    deleted subscriptions, and the last ID that may still be queued for each
   3 copies    hash    events kept beyond the log
   4 holds     hash    who keeps them
   5 fresh     list    the queue
@@ -11,16 +12,20 @@ KEYS
   7 leases    zset
   8 attempts  hash
   9 counters  hash
+  10 ready     zset    queues that any replica can send from
+  11 handlers  zset    queues of Go handlers
 
 ARGV
   1 subscription
   2 page      how many entries at most
 
-RETURNS  {"more" | "done", number of deliveries dropped}
+RETURNS  {"more" | "done" | "wait" (the cursor has to come further first), number of deliveries dropped}
 ]]
 local copies, holds, page = KEYS[3], KEYS[4], tonumber(ARGV[2])
-local horizon = redis.call('HGET', KEYS[1], 'horizon') or '0-0'
-if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then
+local s = redis.call('HMGET', KEYS[1], 'horizon', 'cursor')
+local horizon, cursor = s[1] or '0-0', s[2] or '0-0'
+local last = redis.call('HGET', KEYS[2], ARGV[1])
+if not last then
   return { 'done', 0 }
 end
 
@@ -45,6 +50,11 @@ end
 if #dropped == page then
   return { 'more', #dropped }
 end
+if not at_or_before(last, cursor) then
+  return { 'wait', #dropped }
+end
 redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9])
-redis.call('SREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[10], ARGV[1])
+redis.call('ZREM', KEYS[11], ARGV[1])
 return { 'done', #dropped }
