@@ -63,6 +63,7 @@ func (x *Index) Match(v *View, out []string) []string {
 // search finds the ids in no order, some more than once.
 func (x *Index) search(v *View, out []string) matching {
 	v.use(x.paths)
+	clear(v.visited)
 	m := matching{seed: x.seed, view: v, out: out}
 	eventType := v.event.Type()
 	node, _ := x.exact.get(maphash.String(x.seed, eventType), eventType)

@@ -296,40 +296,57 @@ func (m *matching) visitFields(n *indexNode) {
 }
 
 func (m *matching) visitField(field *indexedField, s slot) {
-	for number := m.view.first(s); number != 0; number = m.view.at(number).next {
+	first := m.view.first(s)
+	many := first != 0 && m.view.at(first).next != 0
+	for number := first; number != 0 && m.view.step(); number = m.view.at(number).next {
 		v := m.view.at(number)
 		if v.kind == stringKind || !s.inPayload() {
-			m.visitText(field, v.text)
-		}
-		if v.kind == numberKind {
-			if x, ok := comparableNumber(v.text); ok {
-				m.visitKey(field, numberKeyOf(x))
-				continue
-			}
+			m.visitText(field, v.text, many)
 		}
 		if v.kind != stringKind {
-			m.visitKey(field, key{kind: literalKey, text: v.text})
+			m.visitKey(field, v.key(), many)
 		}
 	}
 }
 
-func (m *matching) visitText(field *indexedField, text string) {
-	m.visitKey(field, key{kind: textKey, text: text})
+// key is what a value that is no string is looked up by.
+func (v *value) key() key {
+	if x, ok := v.number(); ok {
+		return numberKeyOf(x)
+	}
+	return key{kind: literalKey, text: v.text}
+}
+
+func (m *matching) visitText(field *indexedField, text string, many bool) {
+	m.visitKey(field, key{kind: textKey, text: text}, many)
 	if field.addresses > 0 {
 		if a, ok := parseAddress(text); ok {
-			m.visitKey(field, addressKeyOf(a))
+			m.visitKey(field, addressKeyOf(a), many)
 		}
 	}
 	for _, p := range field.prefixes {
 		if p.length > len(text) {
 			return
 		}
-		m.visitKey(field, key{kind: prefixKey, text: text[:p.length]})
+		m.visitKey(field, key{kind: prefixKey, text: text[:p.length]}, many)
 	}
 }
 
-func (m *matching) visitKey(field *indexedField, k key) {
-	if n, ok := field.nodes.get(k.hash(m.seed), k); ok {
-		m.visit(n)
+// visitKey visits the node of a key; where there are many values, only once, even if some of them are equal.
+func (m *matching) visitKey(field *indexedField, k key, many bool) {
+	n, ok := field.nodes.get(k.hash(m.seed), k)
+	if !ok || many && !m.view.firstVisit(n) {
+		return
 	}
+	m.visit(n)
+}
+
+// firstVisit notes that a node is visited; false: it was before.
+func (v *View) firstVisit(n *indexNode) bool {
+	if v.visited == nil {
+		v.visited = map[*indexNode]struct{}{}
+	}
+	before := len(v.visited)
+	v.visited[n] = struct{}{}
+	return len(v.visited) > before
 }

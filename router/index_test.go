@@ -232,6 +232,35 @@ func TestIndexTriesHardlyMoreThanMatches(t *testing.T) {
 	}
 }
 
+// TestIndexBoundsWhatAnEventCosts has events made to cost much: values that lead to the same node again and again, and values that many filters look
+// through in vain.
+func TestIndexBoundsWhatAnEventCosts(t *testing.T) {
+	edit := NewIndex().Edit()
+	for i := range 400 {
+		for j, filter := range []Filter{
+			{Types: []string{"t"}, Pattern: fmt.Appendf(nil, `{"data":{"a":["x"],"b":[%d]}}`, i%20)},
+			{Types: []string{"range"}, Pattern: fmt.Appendf(nil, `{"data":{"a":[{"numeric":[">",%d]}]}}`, i)},
+		} {
+			compiled, err := filter.Compile()
+			require.NoError(t, err)
+			edit.Set(fmt.Sprintf("sub_%d_%d", i, j), compiled)
+		}
+	}
+	index := edit.Index()
+
+	view := NewView(jsonEvent(`{"a":["x"` + strings.Repeat(`,"x"`, 9999) + `],"b":[` + strings.Repeat(`1,`, 9999) + `1]}`))
+	require.Len(t, index.Match(view, nil), 20)
+	require.False(t, view.GaveUp())
+	require.Less(t, index.search(view, nil).tried, 100)
+
+	costly := jsonEvent(`{"a":[` + strings.Repeat(`0,`, 99_999) + `1]}`)
+	costly.f.Type = "range"
+	view.Reset(costly)
+	require.LessOrEqual(t, len(index.Match(view, nil)), 1)
+	require.True(t, view.GaveUp(), "400 filters times 100,000 values")
+	require.LessOrEqual(t, view.steps, MaxMatchSteps+1000)
+}
+
 func TestIndexGivesEachIdOnceInOrder(t *testing.T) {
 	filter := func(f Filter) *CompiledFilter {
 		compiled, err := f.Compile()

@@ -221,7 +221,7 @@ func (f *field) match(v *View, s slot) bool {
 	if number == 0 || f.absent && len(v.elements) > 0 {
 		return f.absent // where there are arrays, whether a value counts depends on the other fields
 	}
-	for ; number != 0; number = v.at(number).next {
+	for ; number != 0 && v.step(); number = v.at(number).next {
 		if f.pass(v.at(number)) {
 			return true
 		}

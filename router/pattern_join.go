@@ -48,7 +48,7 @@ func (j *joint) run(v *View, b branch, slots []slot) bool {
 // unless being in an array helps to make other fields absent.
 func (j *joint) collect(i int, f *field) bool {
 	options := j.options[i][:0]
-	for number := j.view.first(j.slots[f.place]); number != 0; number = j.view.at(number).next {
+	for number := j.view.first(j.slots[f.place]); number != 0 && j.view.step(); number = j.view.at(number).next {
 		v := j.view.at(number)
 		if len(options) > 0 && options[len(options)-1] == v.element || !f.pass(v) {
 			continue
@@ -75,6 +75,7 @@ func (j *joint) from(i int) (found bool, because fieldSet) {
 	settled := len(j.chosen)
 	for options := j.options[i]; len(options) > 0; {
 		j.steps++
+		j.view.step()
 		clash, next := j.choose(i, options[0])
 		if next > 0 {
 			because = because.with(clash)

@@ -13,6 +13,7 @@ import "sync"
 type View struct {
 	event    Event
 	document string // in place of event: a whole JSON document, for tests
+	steps    int    // values looked at
 	gaveUp   bool
 
 	paths           *paths
@@ -24,7 +25,8 @@ type View struct {
 	elements        []element // of arrays, in the order of the document; a number n stands for elements[n-1], 0 for no element
 	arrays          []array
 
-	join joint // scratch
+	join    joint // scratch
+	visited map[*indexNode]struct{}
 }
 
 // chain is the list of the values of one path, in the order of the document: numbers of values, counted from 1.
@@ -79,7 +81,7 @@ const keepValues = 1 << 12
 // Reset turns the View to another event.
 func (v *View) Reset(e Event) {
 	v.forget()
-	v.event, v.document, v.gaveUp = e, "", false
+	v.event, v.document, v.steps, v.gaveUp = e, "", 0, false
 }
 
 // resetToDocument turns the View to a JSON document that stands for a whole event.
@@ -88,16 +90,28 @@ func (v *View) resetToDocument(text string) {
 	v.document = text
 }
 
-// GaveUp tells whether a pattern was given up on, and counted as one that does not match, since the event's arrays would have taken
-// more than MaxJoinSteps to search.
+// MaxMatchSteps is how many values are looked at, over and over, on behalf of one event and all filters. Only an event with thousands of values
+// in arrays that many filters name can come near it.
+const MaxMatchSteps = 1 << 24
+
+// GaveUp tells whether matching the event was cut short, at MaxMatchSteps or, for one pattern, at MaxJoinSteps: then filters that match may have been
+// missed.
 func (v *View) GaveUp() bool { return v.gaveUp }
+
+// step counts a value that is looked at; false: there have been too many.
+func (v *View) step() bool {
+	v.steps++
+	v.gaveUp = v.gaveUp || v.steps > MaxMatchSteps
+	return v.steps <= MaxMatchSteps
+}
 
 // forget drops the values.
 func (v *View) forget() {
 	if cap(v.values) > keepValues || cap(v.elements) > keepValues {
-		v.values, v.elements, v.arrays, v.join = nil, nil, nil, joint{}
+		v.values, v.elements, v.arrays, v.join, v.visited = nil, nil, nil, joint{}, nil
 	}
 	v.dropFrom(0, 0)
+	clear(v.visited)
 	v.attributesTaken, v.payloadTaken = false, false
 }
 

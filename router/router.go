@@ -104,8 +104,9 @@ func New(store Store, config Config) *Router {
 	}
 	r := &Router{
 		config: config, store: store, definitions: newDefinitions(store), recent: newRecent(),
-		feed: NewFeed(store, FeedConfig{}), changed: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1),
 	}
+	r.feed = NewFeed(store, FeedConfig{OnError: func(_ int, err error) { r.failed(context.Background(), "read the live log", err) }})
 	r.handlers = newHandlers(r)
 	r.live.Store(1)
 	slots := newSlots(config.MaxSends)

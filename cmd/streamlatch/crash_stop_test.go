@@ -61,8 +61,8 @@ func TestAStoppedReplicaHandsOverAtOnceAndRepeatsNothing(t *testing.T) {
 	unload()
 	<-idle
 	owners.stop()
-	tr.events = tr.events[:tr.given]
 	require.NoError(t, wait())
+	tr.events = tr.events[:tr.given]
 	tr.settle()
 	require.Less(t, owners.still, atOnce, "routing stood still")
 	t.Logf("%d events, routing stood still for %v at most", len(tr.events), owners.still)
@@ -81,7 +81,7 @@ func TestASecondSignalEndsAReplicaAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := startReplica(t, "replica", server.URL(), "--namespace", redistest.Namespace(t)[:20], "--shutdown-grace", "5m")
+			r := startReplica(t, "replica", server.URL(), "--namespace", redistest.Namespace(t), "--shutdown-grace", "5m")
 			conn := beginRequest(t, r)
 			defer conn.Close()
 
