@@ -12,7 +12,6 @@ import (
 )
 
 func (p *process) keyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "key", Short: "Make API keys", Args: cobra.NoArgs}
 	var document keyDocument
 	var output outputFormat
 	scopes := fmt.Sprint(httpapi.Scopes())
@@ -31,8 +30,7 @@ into the list api-keys of the configuration file, into a file for --api-keys-fil
 	made.Flags().StringSliceVar(&document.Scopes, "scopes", nil, "what it permits, of "+strings.Trim(scopes, "[]")+", with commas between them")
 	made.Flags().StringSliceVar(&document.Types, "types", nil, "type patterns that publishing is limited to (default every type)")
 	addOutputFlag(made, &output)
-	cmd.AddCommand(made)
-	return cmd
+	return family(&cobra.Command{Use: "key", Short: "Make API keys"}, made)
 }
 
 func (p *process) newKey(document keyDocument, asJSON bool) error {

@@ -169,5 +169,13 @@ func (p *process) rootCommand() (root *cobra.Command, began *bool) {
 	return root, began
 }
 
+// family makes a command of commands, which has nothing to do by itself.
+func family(cmd *cobra.Command, members ...*cobra.Command) *cobra.Command {
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.AddCommand(members...)
+	return cmd
+}
+
 // program is how the user called this program, for commands to try next.
 func (p *process) program() string { return cmp.Or(p.name, "streamlatch") }

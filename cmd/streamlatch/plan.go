@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/streamlatch/streamlatch/client"
 	"github.com/streamlatch/streamlatch/router"
@@ -221,9 +222,9 @@ func valueText(v any) string {
 	if v == nil {
 		return "(none)"
 	}
-	text, err := json.Marshal(v)
-	if err != nil {
+	var text strings.Builder
+	if err := writeJSONLine(&text, v); err != nil {
 		return hidden
 	}
-	return string(safeJSON(text))
+	return strings.TrimSuffix(text.String(), "\n")
 }

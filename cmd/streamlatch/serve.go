@@ -64,7 +64,6 @@ func newLogger(w io.Writer, c config) *slog.Logger {
 }
 
 func (p *process) configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Show the configuration of serve", Args: cobra.NoArgs}
 	show := &cobra.Command{
 		Use:   "print",
 		Short: "Print the configuration that serve would have, secrets masked, and where each value is from",
@@ -80,6 +79,5 @@ func (p *process) configCommand() *cobra.Command {
 	}
 	show.Flags().SortFlags = false
 	addSettingFlags(show.Flags(), settings(false))
-	cmd.AddCommand(show)
-	return cmd
+	return family(&cobra.Command{Use: "config", Short: "Show the configuration of serve"}, show)
 }

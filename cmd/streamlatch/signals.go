@@ -56,7 +56,6 @@ func (p *process) interrupt(caught *caughtSignals, s os.Signal, cancel context.C
 	if s == syscall.SIGTERM {
 		number = int32(syscall.SIGTERM)
 	}
-	fmt.Fprintln(os.Stderr, "SIGNAL", s)
 	if caught.first.CompareAndSwap(0, number) {
 		cancel(errInterrupted)
 		return

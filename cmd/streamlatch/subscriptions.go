@@ -15,9 +15,10 @@ import (
 )
 
 func (p *process) subscriptionsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete and test subscriptions", Args: cobra.NoArgs}
-	cmd.AddCommand(p.listSubscriptionsCommand(), p.showSubscriptionCommand(), p.createSubscriptionCommand(), p.deleteSubscriptionCommand(), p.testSubscriptionCommand())
-	return cmd
+	return family(
+		&cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete and test subscriptions"},
+		p.listSubscriptionsCommand(), p.showSubscriptionCommand(), p.createSubscriptionCommand(), p.deleteSubscriptionCommand(), p.testSubscriptionCommand(),
+	)
 }
 
 // subscriptionView is what the command line shows of a subscription.

@@ -69,21 +69,20 @@ func safeJSON(text []byte) []byte {
 }
 
 // writeJSON writes a value as indented JSON.
-func writeJSON(w io.Writer, v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write JSON: %w", err)
-	}
-	return write(w, string(safeJSON(text))+"\n")
-}
+func writeJSON(w io.Writer, v any) error { return encodeJSON(w, v, "  ") }
 
 // writeJSONLine writes a value as one line of JSON.
-func writeJSONLine(w io.Writer, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
+func writeJSONLine(w io.Writer, v any) error { return encodeJSON(w, v, "") }
+
+func encodeJSON(w io.Writer, v any, indent string) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("write JSON: %w", err)
 	}
-	return write(w, string(safeJSON(text))+"\n")
+	return write(w, string(safeJSON(b.Bytes())))
 }
 
 func write(w io.Writer, text string) error {
