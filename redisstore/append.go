@@ -19,6 +19,7 @@ const (
 	commitBytes   = 1 << 20 // and about so many bytes, but always one event
 	commitWorkers = 2       // one commits while the other gathers
 	commitBudget  = 5 * time.Second
+	appendBudget  = 2 * commitBudget // for a caller, who may have to wait for the commits of others
 	repeatPause   = 20 * time.Millisecond
 )
 
@@ -27,6 +28,8 @@ func (s *Store) Append(ctx context.Context, events []router.Event) []router.Appe
 	if s.memory.full.Load() {
 		return failAll(len(events), &router.Error{Code: router.Full, Message: "Redis is nearly full", RetryAfter: 5 * time.Second})
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, appendBudget, errUnconfirmed)
+	defer cancel()
 	if len(s.keys) == 1 {
 		return s.committers[0].commit(ctx, events)
 	}
@@ -132,7 +135,10 @@ func (c *committer) commitSome(ctx context.Context, events []router.Event) []rou
 	}
 }
 
-var errClosed = errors.New("the store is closed")
+var (
+	errClosed      = errors.New("the store is closed")
+	errUnconfirmed = errors.New("Redis did not confirm the events in time")
+)
 
 func (c *committer) work() {
 	for {
@@ -199,7 +205,7 @@ func callSize(items []item) int {
 // commitOnce calls append until its outcome is known or the budget is used up. It repeats the same call with the same nonce, which the
 // script recognises, so that a lost reply neither doubles an event nor makes its sender see a duplicate.
 func (s *Store) commitOnce(ctx context.Context, partition int, items []item) []router.Appended {
-	ctx, cancel := context.WithTimeoutCause(ctx, commitBudget, errors.New("Redis did not confirm the events in time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, commitBudget, errUnconfirmed)
 	defer cancel()
 	keys, args := s.appendCall(partition, items)
 	for {

@@ -1,6 +1,9 @@
 package router
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // A call of apply holds Redis for a few milliseconds at most; these bound it.
 const (
@@ -13,18 +16,23 @@ const (
 type matched struct {
 	records  []Record
 	targets  [][]string // ids in their order, for each record
+	misfits  []Misfit   // of the records, in their order
 	snapshot *snapshot  // what they were matched under
 }
 
 // matchAll matches records against a snapshot.
 func matchAll(s *snapshot, records []Record) matched {
 	m := matched{records: records, targets: make([][]string, len(records)), snapshot: s}
-	for i := range records {
-		if records[i].Err != nil {
+	for i, record := range records {
+		if record.Err != nil {
+			m.misfits = append(m.misfits, Misfit{Position: record.Position, Reason: "malformed"})
 			continue
 		}
-		view := NewView(records[i].Event)
+		view := NewView(record.Event)
 		m.targets[i] = s.index.Match(view, nil)
+		if view.GaveUp() {
+			m.misfits = append(m.misfits, Misfit{Position: record.Position, Reason: "match-incomplete"})
+		}
 		view.Release()
 	}
 	return m
@@ -33,14 +41,20 @@ func matchAll(s *snapshot, records []Record) matched {
 // batch makes the next call of apply: as much of the run as one call may do, after the cursor, which may stand amid the targets of an event.
 // rest is what remains of the run.
 func (m matched) batch(partition int, from Cursor) (b Batch, rest matched) {
+	rest = matched{snapshot: m.snapshot}
 	b = Batch{Partition: partition, From: from, To: from, Token: m.snapshot.tokens[partition]}
 	build := batchBuilder{batch: &b, snapshot: m.snapshot, queues: make(map[string]int)}
 	for i, record := range m.records {
 		if i == batchEvents || !build.add(record, m.targets[i]) {
-			return b, matched{records: m.records[i:], targets: m.targets[i:], snapshot: m.snapshot}
+			rest = matched{records: m.records[i:], targets: m.targets[i:], snapshot: m.snapshot}
+			break
 		}
 	}
-	return b, matched{snapshot: m.snapshot}
+	first, _ := slices.BinarySearchFunc(m.misfits, build.done, func(misfit Misfit, done Position) int {
+		return cmp.Or(misfit.Position.Compare(done), -1) // behind it
+	})
+	b.Misfits, rest.misfits = m.misfits[:first:first], m.misfits[first:]
+	return b, rest
 }
 
 // batchBuilder fills a batch.
@@ -49,6 +63,7 @@ type batchBuilder struct {
 	snapshot *snapshot
 	queues   map[string]int // subscription to index in batch.Enqueues
 	entries  int
+	done     Position // the last record that was added whole
 }
 
 // add queues what a record matched; false: the batch is full, and its cursor stands where it ended, which may be amid this record.
@@ -56,9 +71,6 @@ func (b *batchBuilder) add(record Record, targets []string) bool {
 	if b.batch.To.Position == record.Position {
 		after, _ := slices.BinarySearch(targets, b.batch.To.Target+"\x00") // the first one behind the target
 		targets = targets[after:]
-	}
-	if record.Err != nil {
-		b.batch.Misfits = append(b.batch.Misfits, Misfit{Position: record.Position, Reason: "malformed"})
 	}
 	for _, id := range targets {
 		if b.entries == batchEntries || !b.enqueue(id, record.Position) {
@@ -68,6 +80,7 @@ func (b *batchBuilder) add(record Record, targets []string) bool {
 	}
 	b.batch.To = Cursor{Position: record.Position}
 	b.batch.Events++
+	b.done = record.Position
 	return true
 }
 

@@ -224,11 +224,15 @@ func TestTheCallsForARunQueueEachDeliveryOnceInOrderWithinTheBudget(t *testing.T
 }
 
 func TestAnEntryThatCannotBeDecodedIsAMisfitAndDoesNotHoldOthersUp(t *testing.T) {
-	run := runOf(batchSnapshot(t, 1), targets(0, 1), nil, targets(0, 1))
-	run.records[1].Err = errors.New("not an event")
+	whole := runOf(batchSnapshot(t, 1), targets(0, 1), nil, targets(0, 1))
+	whole.records[1].Err = errors.New("not an event")
+	run := matchAll(whole.snapshot, whole.records)
+	run.targets = whole.targets
+	misfit := []Misfit{{Position: at(1), Reason: "malformed"}}
+	require.Equal(t, misfit, run.misfits)
 	b, rest := run.batch(1, Cursor{})
 	require.Empty(t, rest.records)
-	require.Equal(t, []Misfit{{Position: at(1), Reason: "malformed"}}, b.Misfits)
+	require.Equal(t, misfit, b.Misfits)
 	require.Equal(t, []delivery{{at(0), target(0)}, {at(2), target(0)}}, deliveriesOf(b))
 	require.Equal(t, 3, b.Events)
 }
@@ -269,4 +273,16 @@ func TestWithoutAQueueItsDeliveriesBecomeMisfitsAndTheOthersStay(t *testing.T) {
 	require.Equal(t, before, fmt.Sprint(whole), "the batch itself is as it was")
 
 	require.Empty(t, less.withoutQueue(1, "queue-unusable").withoutQueue(0, "queue-unusable").Enqueues)
+}
+
+func TestAMisfitIsReportedByTheBatchThatCompletesItsRecord(t *testing.T) {
+	matches := repeated(batchEvents+10, nil)
+	run := runOf(batchSnapshot(t, 1), matches...)
+	early, late := Misfit{Position: at(3), Reason: "malformed"}, Misfit{Position: at(batchEvents + 5), Reason: "match-incomplete"}
+	run.misfits = []Misfit{early, late}
+	b, rest := run.batch(1, Cursor{})
+	require.Equal(t, []Misfit{early}, b.Misfits)
+	b, rest = rest.batch(1, b.To)
+	require.Empty(t, rest.records)
+	require.Equal(t, []Misfit{late}, b.Misfits)
 }

@@ -24,7 +24,9 @@ type CompiledFilter struct {
 	// plans are the conditions by which an index may file the filter: whatever matches fulfils all of at least one plan.
 	plans []plan
 
-	alone func() placed // where the filter finds its values when it is no part of an index
+	// alone is where the filter finds its values when it is no part of an index; it is made when that is needed.
+	alone     placed
+	aloneOnce sync.Once
 }
 
 // matcher is a filter but for its types.
@@ -50,7 +52,6 @@ func (filter Filter) Compile() (*CompiledFilter, error) {
 		return nil, err
 	}
 	c.plan()
-	c.alone = sync.OnceValue(c.place)
 	return c, nil
 }
 
@@ -73,17 +74,6 @@ func compileTypes(faults *docFaults, list []string) []TypePattern {
 // isNull tells whether a member of a filter is not given: left out, or null.
 func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
 
-// place makes the paths of the filter alone.
-func (c *CompiledFilter) place() placed {
-	p := placed{paths: newPaths(newSeed())}
-	for _, path := range c.paths {
-		var s slot
-		p.paths, s = p.paths.with(nil, path)
-		p.slots = append(p.slots, s)
-	}
-	return p
-}
-
 // Match tells whether the event matches. Matching many filters is the business of an Index, which decodes the payload once for all of them.
 func (c *CompiledFilter) Match(v *View) bool {
 	return c.matchType(v) && c.matchValues(v, c.useAlone(v))
@@ -91,9 +81,20 @@ func (c *CompiledFilter) Match(v *View) bool {
 
 // useAlone prepares a View for this filter alone.
 func (c *CompiledFilter) useAlone(v *View) []slot {
-	p := c.alone()
-	v.use(p.paths)
-	return p.slots
+	c.aloneOnce.Do(func() { c.alone = place(c.paths) })
+	v.use(c.alone.paths)
+	return c.alone.slots
+}
+
+// place finds places for the values of some paths.
+func place(list []string) placed {
+	p := placed{paths: newPaths(newSeed())}
+	for _, path := range list {
+		var s slot
+		p.paths, s = p.paths.with(nil, path)
+		p.slots = append(p.slots, s)
+	}
+	return p
 }
 
 func (c *CompiledFilter) matchType(v *View) bool {

@@ -73,9 +73,6 @@ func (p *paths) below(n *pathNode, name string) *pathNode {
 	}
 }
 
-// slotOf finds the slot of a path that was added.
-func (p *paths) slotOf(path string) slot { return p.below(p.root, path).slot }
-
 // with gives paths that have one more user for a path, and the path's slot.
 func (p *paths) with(e *edit, path string) (*paths, slot) {
 	c := *p

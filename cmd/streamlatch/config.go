@@ -15,7 +15,6 @@ import (
 type config struct {
 	options // what a replica is made of
 
-	dev       bool // on an embedded Redis
 	logLevel  slog.Level
 	logFormat string // "text" or "json"
 
@@ -28,7 +27,7 @@ type tlsFiles struct{ ca, certificate, key string }
 // finish checks what concerns several settings, and makes what is made of several.
 func (e *effective) finish() (faults []error) {
 	c := &e.config
-	if c.dev {
+	if c.Embedded {
 		c.Targets = append(c.Targets, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	} else if c.Store.URL == "" {
 		faults = append(faults, fmt.Errorf("redis is not set: say --redis URL or set %s; without a Redis there is `streamlatch dev`", setting{name: "redis"}.variable()))

@@ -33,12 +33,7 @@ func TestAStoppedReplicaHandsOverAtOnceAndRepeatsNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	wait := tr.publish(ctx, 8)
-	loaded, unload := context.WithCancel(ctx)
-	idle := make(chan struct{})
-	go func() {
-		defer close(idle)
-		tr.giveAtRate(loaded, perSecond)
-	}()
+	unload := tr.load(ctx, perSecond)
 
 	for round := range rounds {
 		r, other := tr.replicas[round%2], tr.replicas[1-round%2]
@@ -59,10 +54,8 @@ func TestAStoppedReplicaHandsOverAtOnceAndRepeatsNothing(t *testing.T) {
 		t.Logf("round %d: %s ended after %v", round, r.name, took)
 	}
 	unload()
-	<-idle
 	owners.stop()
 	require.NoError(t, wait())
-	tr.events = tr.events[:tr.given]
 	tr.settle()
 	require.Less(t, owners.still, atOnce, "routing stood still")
 	t.Logf("%d events, routing stood still for %v at most", len(tr.events), owners.still)

@@ -180,22 +180,42 @@ func (tr *trial) give(n int) {
 	}
 }
 
-// giveAtRate lets the publishers have an event after the other, so many in a second, until ctx ends or all are given.
-func (tr *trial) giveAtRate(ctx context.Context, perSecond int) {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for tr.given < len(tr.events) {
-		select {
-		case <-tick.C:
-			tr.give(max(perSecond/100, 1))
-		case <-ctx.Done():
-			return
+// load lets the publishers have events at a rate, so many in a second, until all are given or the returned function is called.
+func (tr *trial) load(ctx context.Context, perSecond int) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var giving sync.WaitGroup
+	giving.Go(func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for tr.given < len(tr.events) {
+			select {
+			case <-tick.C:
+				tr.give(max(perSecond/100, 1))
+			case <-ctx.Done():
+				return
+			}
 		}
+	})
+	return func() {
+		cancel()
+		giving.Wait()
 	}
 }
 
+// awaitEvents waits until so many more events were accepted.
+func (tr *trial) awaitEvents(ctx context.Context, n int) {
+	tr.Helper()
+	want := tr.acked.Load() + int64(n)
+	require.NoErrorf(tr, poll(ctx, patience, func(context.Context) error {
+		if have := tr.acked.Load(); have < want {
+			return fmt.Errorf("%d events of %d were accepted", have, want)
+		}
+		return nil
+	}), "seed %d", tr.seed)
+}
+
 // publish has a number of publishers send the events that are given, to replicas at random, each until it is accepted. The returned function waits for
-// them, after the last event was given.
+// them, after the last event was given; those that were not given are no part of the trial any more.
 func (tr *trial) publish(ctx context.Context, publishers int) (wait func() error) {
 	work, ctx := errgroup.WithContext(ctx)
 	for n := range publishers {
@@ -204,7 +224,9 @@ func (tr *trial) publish(ctx context.Context, publishers int) (wait func() error
 	}
 	return func() error {
 		close(tr.work)
-		return work.Wait()
+		err := work.Wait()
+		tr.events = tr.events[:tr.given]
+		return err
 	}
 }
 
@@ -255,9 +277,9 @@ func (p *publisher) take(ctx context.Context, n int) (batch []int) {
 
 // insist sends a batch to one replica after the other until it is accepted.
 func (p *publisher) insist(ctx context.Context, batch []int) error {
-	for {
+	for first := true; ; first = false {
 		r := p.trial.replicas[p.random.IntN(len(p.trial.replicas))]
-		err := p.send(ctx, r.url, batch)
+		err := p.send(ctx, r.url, batch, first)
 		if fatal, ok := errors.AsType[fatalError](err); ok {
 			return fmt.Errorf("publish to %s: %w", r.name, fatal.error)
 		}
@@ -270,8 +292,8 @@ func (p *publisher) insist(ctx context.Context, batch []int) error {
 	}
 }
 
-// send makes one attempt. Its error is fatal where trying again would not help.
-func (p *publisher) send(ctx context.Context, url string, batch []int) error {
+// send makes one attempt, the first one at this batch or another. Its error is fatal where trying again would not help.
+func (p *publisher) send(ctx context.Context, url string, batch []int, first bool) error {
 	var body bytes.Buffer
 	for n, i := range batch {
 		body.WriteByte("[,"[min(n, 1)])
@@ -297,7 +319,10 @@ func (p *publisher) send(ctx context.Context, url string, batch []int) error {
 	if res.StatusCode != http.StatusAccepted {
 		p.trial.note(strconv.Itoa(res.StatusCode), res.Header.Get("Retry-After"))
 	}
-	return p.trial.read(res.StatusCode, res.Header, text, batch)
+	if res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("Retry-After") != "" {
+		return fmt.Errorf("status %d: %s", res.StatusCode, text)
+	}
+	return p.trial.read(res.StatusCode, text, batch, first)
 }
 
 // note counts an attempt that failed.
@@ -310,23 +335,23 @@ func (tr *trial) note(what, retryAfter string) {
 	}
 }
 
-// read takes the positions from an answer. That it is not 202 is fatal, unless the answer says that trying again may help.
-func (tr *trial) read(status int, header http.Header, text []byte, batch []int) error {
-	if status == http.StatusServiceUnavailable && header.Get("Retry-After") != "" {
-		return fmt.Errorf("status %d: %s", status, text)
-	}
+// read takes the positions from an answer. What is sent for the first time is no duplicate, however often the program had to repeat itself.
+func (tr *trial) read(status int, text []byte, batch []int, first bool) error {
 	var answer struct {
-		Events []struct{ ID, Position string }
+		Events []struct {
+			ID, Position string
+			Duplicate    bool
+		}
 	}
 	if err := json.Unmarshal(text, &answer); err != nil || status != http.StatusAccepted || len(answer.Events) != len(batch) {
 		return fatalError{fmt.Errorf("unexpected answer for %d events: status %d: %s", len(batch), status, text)}
 	}
 	for n, i := range batch {
-		e := &tr.events[i]
-		if answer.Events[n].ID != e.id || answer.Events[n].Position == "" {
-			return fatalError{fmt.Errorf("unexpected answer for event %s: %+v", e.id, answer.Events[n])}
+		e, got := &tr.events[i], answer.Events[n]
+		if got.ID != e.id || got.Position == "" || got.Duplicate && first {
+			return fatalError{fmt.Errorf("unexpected answer for event %s: %+v", e.id, got)}
 		}
-		e.position = answer.Events[n].Position
+		e.position = got.Position
 	}
 	return nil
 }

@@ -2,20 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/streamlatch/streamlatch/client"
-	"github.com/streamlatch/streamlatch/redisstore"
 	"github.com/streamlatch/streamlatch/webhook"
 )
 
@@ -54,11 +50,6 @@ func (p *process) dev(ctx context.Context, e effective, files []string) error {
 	for _, where := range e.ignored {
 		log.Warn("dev runs on an embedded Redis: this setting is not used", slog.String("setting", where))
 	}
-	redis, err := embeddedRedis(p.random, &e.config.Store)
-	if err != nil {
-		return err
-	}
-	defer redis.Close()
 	s, err := p.start(ctx, e.config.options)
 	if err != nil {
 		return err
@@ -67,23 +58,6 @@ func (p *process) dev(ctx context.Context, e effective, files []string) error {
 	group.Go(func() error { return s.Run(ctx) })
 	group.Go(func() error { return p.welcome(ctx, s.Addr(), e.config, definitions) })
 	return group.Wait()
-}
-
-// embeddedRedis starts a Redis in this process, on a loopback port and with a password, so that other users of the machine can't get at it, and has the store
-// use it.
-func embeddedRedis(random io.Reader, store *redisstore.Config) (*miniredis.Miniredis, error) {
-	password := make([]byte, 16)
-	if _, err := io.ReadFull(random, password); err != nil {
-		return nil, fmt.Errorf("make a password for the embedded Redis: %w", err)
-	}
-	redis := miniredis.NewMiniRedis()
-	redis.RequireAuth(hex.EncodeToString(password))
-	redis.ClockTTL(true)
-	if err := redis.StartAddr("127.0.0.1:0"); err != nil {
-		return nil, fmt.Errorf("start the embedded Redis: %w", err)
-	}
-	store.URL = "redis://:" + hex.EncodeToString(password) + "@" + redis.Addr()
-	return redis, nil
 }
 
 // welcome waits for the server, loads the definitions and prints what is running. That the server ends before is its own error.

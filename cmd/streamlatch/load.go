@@ -95,7 +95,7 @@ func loadConfig(flags *pflag.FlagSet, environ []string, dev bool) (effective, er
 			origins[name] = l.origin(name)
 		}
 	}
-	e := effective{config: config{dev: dev, options: options{Router: router.Config{Version: programVersion()}}}, ignored: ignored(all, origins, table)}
+	e := effective{config: config{options: options{Embedded: dev, Router: router.Config{Version: programVersion()}}}, ignored: ignored(all, origins, table)}
 	var faults []error
 	for _, s := range table {
 		v := effectiveValue{setting: s, origin: origins[s.name]}
@@ -197,7 +197,7 @@ func readVariables(environ []string) (layer, error) {
 		Prefix: envPrefix, EnvironFunc: func() []string { return environ },
 		TransformFunc: func(variable, value string) (string, any) {
 			if names[variable] == "" && !slices.Contains(known, variable) && !isServiceLink(variable) {
-				faults = append(faults, fmt.Errorf("%s: there is no such setting%s", variable, hint(variable, known)))
+				faults = append(faults, fmt.Errorf("%s: there is no such setting%s", variable, variableHint(variable, known)))
 			}
 			if value == "" {
 				return "", nil
@@ -217,9 +217,22 @@ var serviceLink = regexp.MustCompile(`^STREAMLATCH(_[A-Z0-9_]+)?_(SERVICE_HOST|S
 
 func isServiceLink(variable string) bool { return serviceLink.MatchString(variable) }
 
+// hint proposes the name that was meant, if one is near.
 func hint(name string, names []string) string {
 	if best := nearest(name, names); best != "" {
 		return "; did you mean " + best + "?"
+	}
+	return ""
+}
+
+// variableHint is hint for variables, whose prefix makes them all alike.
+func variableHint(variable string, known []string) string {
+	var names []string
+	for _, name := range known {
+		names = append(names, strings.TrimPrefix(name, envPrefix))
+	}
+	if best := nearest(strings.TrimPrefix(variable, envPrefix), names); best != "" {
+		return "; did you mean " + envPrefix + best + "?"
 	}
 	return ""
 }

@@ -107,8 +107,8 @@ func logSettings() []setting {
 	return []setting{
 		{name: "retention", kind: "duration", byDefault: "24h", set: duration(func(c *config) *time.Duration { return &c.Store.Retention }, "1s", "3650d"),
 			help: "how long the log keeps events, for reading and replay. What is not routed yet, or waits in a queue, is kept longer"},
-		{name: "log-max-bytes", kind: "size", byDefault: "2GiB", set: size(func(c *config) *int64 { return &c.Store.LogMaxBytes }, 1<<20, 1<<50),
-			help: "how much the log keeps, over all partitions, about; the older part goes first"},
+		{name: "log-max-bytes", kind: "size", byDefault: "2GiB", serveOnly: true, set: size(func(c *config) *int64 { return &c.Store.LogMaxBytes }, 1<<20, 1<<50),
+			help: "how much the log keeps, over all partitions, about; the older part goes first. `dev` keeps 8 MiB"},
 		{name: "dedupe-window", kind: "duration", byDefault: "1h", set: duration(func(c *config) *time.Duration { return &c.Store.DedupeWindow }, "1s", "30d"),
 			help: "how long, at least, an event that is published again is known as a duplicate. An event takes about 100 bytes of Redis for that time"},
 		{name: "dead-letter-retention", kind: "duration", byDefault: "30d", set: duration(func(c *config) *time.Duration { return &c.Store.DeadLetterRetention }, "1m", "3650d"),

@@ -81,7 +81,7 @@ func (e effective) print(w io.Writer) error {
 func (e effective) log(l *slog.Logger) {
 	var attrs []any
 	for _, v := range e.values {
-		if shown := v.shown(); shown != nil && !(e.config.dev && v.origin == "default") {
+		if shown := v.shown(); shown != nil && !(e.config.Embedded && v.origin == "default") {
 			attrs = append(attrs, slog.Any(v.setting.name, shown))
 		}
 	}

@@ -176,11 +176,13 @@ func (t *tailing) show(r client.Record) error {
 func (t *tailing) print(r client.Record) error {
 	if t.json {
 		return writeJSONLine(t.process.stdout, struct {
-			client.Record
-			Cursor string `json:"cursor,omitempty"`
-		}{r, r.Cursor})
+			Position   string          `json:"position"`
+			AcceptedAt string          `json:"accepted_at"`
+			Event      json.RawMessage `json:"event"`
+			Cursor     string          `json:"cursor,omitempty"`
+		}{r.Position, router.FormatTime(r.AcceptedAt), r.Event, r.Cursor})
 	}
-	return write(t.process.stdout, fmt.Sprintf("%s %s %s\n", r.AcceptedAt.UTC().Format("2006-01-02T15:04:05.000Z"), plain(r.Position), eventLine(r.Event)))
+	return write(t.process.stdout, fmt.Sprintf("%s %s %s\n", router.FormatTime(r.AcceptedAt), plain(r.Position), eventLine(r.Event)))
 }
 
 // dataWidth is how much of an event's data a line shows.

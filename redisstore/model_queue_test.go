@@ -1,0 +1,356 @@
+package redisstore_test
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/streamlatch/streamlatch/router"
+)
+
+// modelQueue is a subscription's queue in one partition. A delivery is in one of fresh, retries and leases, and then done, for good.
+type modelQueue struct {
+	fresh     []router.Position
+	retries   map[router.Position]int64 // when it is due
+	leases    map[router.Position]int64 // when the lease runs out, which also names it
+	attempts  map[router.Position][]router.Attempt
+	enqueued  map[router.Position]bool // all there ever were
+	done      map[router.Position]bool // delivered or dead
+	delivered int64
+	dead      int64
+	notQueued int64
+	success   int64
+	failure   int64
+	lastError string
+}
+
+func (p *modelPartition) queue(id string) *modelQueue {
+	if p.queues[id] == nil {
+		p.queues[id] = &modelQueue{
+			retries: map[router.Position]int64{}, leases: map[router.Position]int64{}, attempts: map[router.Position][]router.Attempt{},
+			enqueued: map[router.Position]bool{}, done: map[router.Position]bool{},
+		}
+	}
+	return p.queues[id]
+}
+
+func (q *modelQueue) outstanding() []router.Position {
+	all := slices.Clone(q.fresh)
+	all = slices.AppendSeq(all, maps.Keys(q.retries))
+	return slices.AppendSeq(all, maps.Keys(q.leases))
+}
+
+// due returns what of a set is due, the longest due first.
+func due(set map[router.Position]int64, now int64) []router.Position {
+	var list []router.Position
+	for position, at := range set {
+		if at <= now {
+			list = append(list, position)
+		}
+	}
+	slices.SortFunc(list, func(a, b router.Position) int {
+		return cmp.Or(cmp.Compare(set[a], set[b]), compareText(a.ID(), b.ID())) // as Redis orders equal scores
+	})
+	return list
+}
+
+// compareText orders as Redis orders the members of a sorted set.
+func compareText(a, b string) int { return strings.Compare(a, b) }
+
+func deadMember(d router.DeadLetter) string {
+	return d.Position.ID() + " " + cmp.Or(d.Subscription, "log")
+}
+
+// first is when the first of a set is due; ok is false for an empty one.
+func first(set map[router.Position]int64) (at int64, ok bool) {
+	for _, t := range set {
+		if !ok || t < at {
+			at, ok = t, true
+		}
+	}
+	return at, ok
+}
+
+// enqueue: a disabled subscription's events are counted and not queued. Of a queue that was empty, deliveries are leased at once, within what
+// may be in flight, and the caller hears whether more are left.
+func (p *modelPartition) enqueue(now int64, e router.Enqueue, applied *router.Applied) {
+	q := p.queue(e.Queue.Subscription)
+	if !e.Queue.Enabled {
+		q.notQueued += int64(len(e.Entries))
+		return
+	}
+	room := 0
+	if len(q.fresh) == 0 {
+		room = max(e.Queue.MaxInFlight-len(q.leases), 0)
+	}
+	taken := min(room, e.Take, len(e.Entries))
+	expires := now + e.Lease.Milliseconds()
+	for i, position := range e.Entries {
+		q.enqueued[position] = true
+		if i < taken {
+			q.leases[position] = expires
+			applied.Claimed = append(applied.Claimed, claimedAs(e.Queue, position, 1, expires))
+		} else {
+			q.fresh = append(q.fresh, position)
+		}
+	}
+	if room == 0 {
+		return // it is in the schedule: it has work
+	}
+	look := expires
+	if taken < min(room, len(e.Entries)) {
+		look = now
+	}
+	p.lookNoLaterThan(e.Queue, look)
+	if taken < len(e.Entries) {
+		applied.Ready = append(applied.Ready, e.Queue)
+	}
+}
+
+func claimedAs(q router.Queue, position router.Position, attempt int, expires int64) router.Claimed {
+	return router.Claimed{Queue: q, Entry: router.Entry{Position: position}, Attempt: attempt, Lease: decimal(expires)}
+}
+
+func (p *modelPartition) lookNoLaterThan(q router.Queue, at int64) {
+	schedule := p.schedules[q.Kind]
+	if old, ok := schedule[q.Subscription]; !ok || at < old {
+		schedule[q.Subscription] = at
+	}
+}
+
+// reschedule: a queue is looked at when something can be claimed from it, or a lease runs out; one without work, or of a deleted subscription,
+// is not.
+func (p *modelPartition) reschedule(queue router.Queue, now int64) (next int64, work bool) {
+	q, schedule := p.queue(queue.Subscription), p.schedules[queue.Kind]
+	next, work = first(q.leases)
+	if len(q.leases) < queue.MaxInFlight {
+		at, ok := first(q.retries)
+		if len(q.fresh) > 0 {
+			at, ok = now, true
+		}
+		if ok && (!work || at < next) {
+			next, work = at, true
+		}
+	}
+	if !work || p.gone[queue.Subscription] {
+		delete(schedule, queue.Subscription)
+		return 0, false
+	}
+	schedule[queue.Subscription] = next
+	return next, true
+}
+
+// dueQueues: the longest due first, and when the next one is due.
+func (p *modelPartition) dueQueues(now int64, kind router.SinkKind, limit int) (ids []string, next time.Duration) {
+	next = -1
+	for id, at := range p.schedules[kind] {
+		if at <= now {
+			ids = append(ids, id)
+		} else if wait := time.Duration(at-now) * time.Millisecond; next < 0 || wait < next {
+			next = wait
+		}
+	}
+	slices.SortFunc(ids, func(a, b string) int {
+		return cmp.Or(cmp.Compare(p.schedules[kind][a], p.schedules[kind][b]), compareText(a, b))
+	})
+	return ids[:min(len(ids), limit)], next
+}
+
+// claim: what may be in flight is never exceeded; over several partitions by permits.
+func (m *model) claim(p *modelPartition, claims []router.Claim) []router.Claimed {
+	var claimed []router.Claimed
+	for _, c := range claims {
+		want := c.Max
+		if len(m.partitions) > 1 {
+			want = min(want, max(c.Queue.MaxInFlight-m.livePermits(c.Queue.Subscription), 0))
+		}
+		claimed = append(claimed, p.claim(m.now, c, want)...)
+	}
+	return claimed
+}
+
+func (m *model) livePermits(id string) (n int) {
+	for _, until := range m.permits[id] {
+		if until > m.now {
+			n++
+		}
+	}
+	return n
+}
+
+// notePermits records what permits a claim has taken.
+func (m *model) notePermits(claims []router.Claim, claimed []router.Claimed) {
+	for _, one := range claimed {
+		if one.Permit == "" {
+			continue
+		}
+		id := one.Queue.Subscription
+		if m.permits[id] == nil {
+			m.permits[id] = map[string]int64{}
+		}
+		i := slices.IndexFunc(claims, func(c router.Claim) bool { return c.Queue.Subscription == id })
+		m.permits[id][one.Permit] = m.now + claims[i].Lease.Milliseconds()
+	}
+}
+
+func (p *modelPartition) claim(now int64, c router.Claim, want int) (claimed []router.Claimed) {
+	q := p.queue(c.Queue.Subscription)
+	expires := now + c.Lease.Milliseconds()
+	take := func(position router.Position) {
+		q.leases[position] = expires
+		claimed = append(claimed, claimedAs(c.Queue, position, q.tried(position)+1, expires))
+	}
+	if !p.gone[c.Queue.Subscription] {
+		q.take(now, want, c.Queue.MaxInFlight, take)
+	}
+	p.reschedule(c.Queue, now)
+	if schedule := p.schedules[c.Queue.Kind]; want == 0 && schedule[c.Queue.Subscription] != 0 {
+		schedule[c.Queue.Subscription] = now + 50 // when there may be a permit
+	}
+	return claimed
+}
+
+// take: first leases that ran out, each counting as an attempt that did not come to an end; then retries that are due and fresh deliveries, each
+// half of the room where both could fill it.
+func (q *modelQueue) take(now int64, want, maxInFlight int, take func(router.Position)) {
+	expired := due(q.leases, now)
+	expired = expired[:min(want, len(expired))]
+	room := min(want-len(expired), maxInFlight-len(q.leases))
+	for _, position := range expired {
+		q.attempts[position] = append(q.attempts[position], router.Attempt{At: time.UnixMilli(now).UTC(), Outcome: router.OutcomeExpired})
+		take(position)
+	}
+	if room < 1 {
+		return
+	}
+	retries := due(q.retries, now)
+	retries = retries[:min(len(retries), room-min(len(q.fresh), room/2))]
+	for _, position := range retries {
+		delete(q.retries, position)
+		take(position)
+	}
+	fresh := q.fresh[:min(len(q.fresh), room-len(retries))]
+	q.fresh = slices.Clone(q.fresh[len(fresh):])
+	for _, position := range fresh {
+		take(position)
+	}
+}
+
+// tried is how many attempts at a delivery there were.
+func (q *modelQueue) tried(position router.Position) int { return len(q.attempts[position]) }
+
+// settle: only who holds a delivery's lease decides what becomes of it, and what is done never comes back.
+func (m *model) settle(p *modelPartition, settlements []router.Settlement) []router.Settled {
+	var settled []router.Settled
+	for _, group := range groups(settlements) {
+		queue := group[0].Claimed.Queue
+		one := router.Settled{Queue: queue}
+		for _, s := range group {
+			delete(m.permits[queue.Subscription], s.Claimed.Permit)
+			if !p.settle(m.now, s) {
+				one.Lost++
+			}
+		}
+		if next, work := p.reschedule(queue, m.now); work {
+			one.Work, one.Next = true, time.Duration(max(next-m.now, 0))*time.Millisecond
+		}
+		settled = append(settled, one)
+	}
+	return settled
+}
+
+// groups are the settlements of each subscription, in the order of their first ones.
+func groups(settlements []router.Settlement) (list [][]router.Settlement) {
+	index := map[string]int{}
+	for _, s := range settlements {
+		i, ok := index[s.Claimed.Queue.Subscription]
+		if !ok {
+			i = len(list)
+			index[s.Claimed.Queue.Subscription] = i
+			list = append(list, nil)
+		}
+		list[i] = append(list[i], s)
+	}
+	return list
+}
+
+func (p *modelPartition) settle(now int64, s router.Settlement) (held bool) {
+	q, position := p.queue(s.Claimed.Queue.Subscription), s.Claimed.Entry.Position
+	expires, held := q.leases[position]
+	if !held || decimal(expires) != s.Claimed.Lease {
+		return false
+	}
+	delete(q.leases, position)
+	switch {
+	case s.Unstarted:
+		q.retries[position] = now
+	case s.Verdict == router.Delivered:
+		q.delivered++
+		q.success = now
+		q.finish(position)
+	case s.Verdict == router.Dead:
+		q.fail(now, s)
+		q.dead++
+		p.bury(now, deadName{position, s.Claimed.Queue.Subscription}, q.attempts[position])
+		q.finish(position)
+	default:
+		q.fail(now, s)
+		q.retries[position] = now + s.After.Milliseconds()
+	}
+	return true
+}
+
+func (q *modelQueue) fail(now int64, s router.Settlement) {
+	position := s.Claimed.Entry.Position
+	q.attempts[position] = append(q.attempts[position], s.Attempt)
+	q.failure, q.lastError = now, lastError(s.Attempt)
+}
+
+func (q *modelQueue) finish(position router.Position) {
+	q.done[position] = true
+	delete(q.attempts, position)
+}
+
+// lastError is how a status tells of a failure.
+func lastError(a router.Attempt) string {
+	switch {
+	case a.Error != "":
+		return string(a.Outcome) + ": " + a.Error
+	case a.StatusCode != 0:
+		return string(a.Outcome) + ": status " + decimal(int64(a.StatusCode))
+	default:
+		return string(a.Outcome)
+	}
+}
+
+// status adds a subscription's queues up.
+func (m *model) status(id string) (s router.SubscriptionStatus) {
+	for _, p := range m.partitions {
+		q := p.queue(id)
+		s.InFlight += int64(len(q.leases))
+		s.Retrying += int64(len(q.retries))
+		s.Backlog += int64(len(q.outstanding()))
+		s.Delivered += q.delivered
+		s.Dead += q.dead
+		s.NotQueued += q.notQueued
+		s.LastSuccess = later(s.LastSuccess, q.success)
+		if before := s.LastFailure; later(before, q.failure) != before {
+			s.LastFailure, s.LastError = later(before, q.failure), q.lastError
+		}
+		for _, position := range q.outstanding() {
+			if at := position.AcceptedAt(); s.OldestPending.IsZero() || at.Before(s.OldestPending) {
+				s.OldestPending = at
+			}
+		}
+	}
+	return s
+}
+
+func later(t time.Time, ms int64) time.Time {
+	if u := time.UnixMilli(ms).UTC(); ms != 0 && u.After(t) {
+		return u
+	}
+	return t
+}
