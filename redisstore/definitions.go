@@ -26,11 +26,18 @@ func (s *Store) Definitions(ctx context.Context, since uint64) (router.Definitio
 		return d, err
 	}
 	for {
-		more, err := s.readChanges(ctx, &d)
+		page, err := s.readChanges(ctx, d.Version)
 		if err != nil {
 			return d, err
 		}
-		if !more {
+		if !d.Complete && page.forgotten > d.Version {
+			d.Version, d.Complete = 0, true // deletions since then are not listed any more: all is read anew
+			continue
+		}
+		if err := s.addChanges(ctx, &d, page); err != nil {
+			return d, err
+		}
+		if !page.more {
 			return d, s.completeAnnouncements(ctx, d)
 		}
 	}
@@ -52,34 +59,66 @@ func (s *Store) tokens(ctx context.Context) ([]string, error) {
 	return tokens, nil
 }
 
-// readChanges adds the next page of changes. A definition that changes meanwhile comes again under its new version.
-func (s *Store) readChanges(ctx context.Context, d *router.Definitions) (more bool, err error) {
+// changes are a page of changes, of one moment, in the order of their versions.
+type changes struct {
+	changed, deleted []redis.Z
+	through          uint64 // the page has all changes up to this version
+	more             bool
+	forgotten        uint64
+}
+
+// readChanges reads the next page of changes. A definition that changes after that comes again under its new version.
+func (s *Store) readChanges(ctx context.Context, since uint64) (changes, error) {
 	k := s.keys[0]
-	changed, err := s.reader.ZRangeByScoreWithScores(ctx, k.versions(), &redis.ZRangeBy{
-		Min: "(" + strconv.FormatUint(d.Version, 10), Max: "+inf", Count: definitionsPage,
-	}).Result()
+	after := &redis.ZRangeBy{Min: "(" + strconv.FormatUint(since, 10), Max: "+inf", Count: definitionsPage}
+	pipe := s.reader.TxPipeline()
+	changed, deleted := pipe.ZRangeByScoreWithScores(ctx, k.versions(), after), pipe.ZRangeByScoreWithScores(ctx, k.deleted(), after)
+	forgotten := pipe.HGet(ctx, k.meta(), "forgotten")
+	if _, err := pipe.Exec(ctx); ignoreNil(err) != nil {
+		return changes{}, unavailable(err, "read changed definitions")
+	}
+	c := changes{changed: changed.Val(), deleted: deleted.Val(), through: since, forgotten: uint64(counter(forgotten.Val()))}
+	for _, list := range [][]redis.Z{c.changed, c.deleted} {
+		if len(list) > 0 {
+			c.through = max(c.through, uint64(list[len(list)-1].Score))
+		}
+	}
+	for _, list := range [][]redis.Z{c.changed, c.deleted} {
+		if len(list) == definitionsPage {
+			c.through, c.more = min(c.through, uint64(list[len(list)-1].Score)), true
+		}
+	}
+	return c, nil
+}
+
+// addChanges adds a page to what has changed.
+func (s *Store) addChanges(ctx context.Context, d *router.Definitions, page changes) error {
+	for _, z := range page.deleted {
+		if id, _ := z.Member.(string); uint64(z.Score) <= page.through {
+			d.Deleted = append(d.Deleted, id)
+		}
+	}
+	var ids []string
+	var versions []uint64
+	for _, z := range page.changed {
+		if id, _ := z.Member.(string); uint64(z.Score) <= page.through {
+			ids, versions = append(ids, id), append(versions, uint64(z.Score))
+		}
+	}
+	d.Version = page.through
+	if len(ids) == 0 {
+		return nil
+	}
+	documents, err := s.reader.HMGet(ctx, s.keys[0].documents(), ids...).Result()
 	if err != nil {
-		return false, unavailable(err, "read changed definitions")
-	}
-	if len(changed) == 0 {
-		return false, nil
-	}
-	ids := make([]string, len(changed))
-	for i, z := range changed {
-		ids[i], _ = z.Member.(string)
-	}
-	documents, err := s.reader.HMGet(ctx, k.documents(), ids...).Result()
-	if err != nil {
-		return false, unavailable(err, "read changed definitions")
+		return unavailable(err, "read changed definitions")
 	}
 	for i, id := range ids {
-		version := uint64(changed[i].Score)
-		if err := addChange(d, id, version, documents[i]); err != nil {
-			return false, err
+		if err := addChange(d, id, versions[i], documents[i]); err != nil {
+			return err
 		}
-		d.Version = version
 	}
-	return len(changed) == definitionsPage, nil
+	return nil
 }
 
 func addChange(d *router.Definitions, id string, version uint64, document any) error {
@@ -207,7 +246,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, id string, version uint6
 
 func (s *Store) callDefine(ctx context.Context, id, expected, name, document string) (uint64, error) {
 	k := s.keys[0]
-	reply, err := s.run(ctx, s.scripts.Define, []string{k.meta(), k.documents(), k.names(), k.versions(), k.ids()}, id, expected, name, document)
+	reply, err := s.run(ctx, s.scripts.Define, []string{k.meta(), k.documents(), k.names(), k.versions(), k.ids(), k.deleted()}, id, expected, name, document)
 	if err != nil {
 		return 0, unavailable(err, "store a definition")
 	}

@@ -26,13 +26,12 @@ func (s *snapshot) subscription(id string) (*Subscription, bool) {
 
 // with returns a snapshot with changes, at a cost in proportion to them.
 func (s *snapshot) with(d Definitions) (*snapshot, error) {
+	if d.Complete {
+		s = &snapshot{index: NewIndex()}
+	}
 	next := &snapshot{version: d.Version, tokens: d.Tokens, index: s.index, subscriptions: s.subscriptions}
 	owner := new(edit)
 	index := s.index.Edit()
-	for _, id := range d.Deleted {
-		index.Remove(id)
-		next.subscriptions = next.subscriptions.without(owner, maphash.String(snapshotSeed, id), id)
-	}
 	for i := range d.Subscriptions {
 		sub := &d.Subscriptions[i]
 		filter, err := sub.Filter.Compile()
@@ -41,6 +40,10 @@ func (s *snapshot) with(d Definitions) (*snapshot, error) {
 		}
 		index.Set(sub.ID, filter)
 		next.subscriptions = next.subscriptions.with(owner, maphash.String(snapshotSeed, sub.ID), sub.ID, sub)
+	}
+	for _, id := range d.Deleted { // last: an id never comes back
+		index.Remove(id)
+		next.subscriptions = next.subscriptions.without(owner, maphash.String(snapshotSeed, id), id)
 	}
 	next.index = index.Index()
 	return next, nil

@@ -2,11 +2,12 @@
 Creates, replaces or deletes one definition. It is in force when its version has been announced in every partition.
 
 KEYS
-  1 meta       hash    the deployment: holds the version of the definitions
+  1 meta       hash    the deployment: holds the version of the definitions, and of the newest deletion that is not listed any more
   2 documents  hash    id to document
   3 names      hash    name to id
-  4 versions   zset    id to version of its last change, deletions included
+  4 versions   zset    id to version of its last change
   5 ids        zset    ids, for listing them in order
+  6 deleted    zset    id to version of its deletion, of the last 10,000
 
 ARGV
   1 id
@@ -40,11 +41,16 @@ if old then
 end
 if name == '' then
   redis.call('HDEL', KEYS[2], id)
+  redis.call('ZREM', KEYS[4], id)
   redis.call('ZREM', KEYS[5], id)
+  redis.call('ZADD', KEYS[6], new, id)
+  if redis.call('ZCARD', KEYS[6]) > 10000 then
+    redis.call('HSET', KEYS[1], 'forgotten', int(tonumber(redis.call('ZPOPMIN', KEYS[6])[2])))
+  end
 else
   redis.call('HSET', KEYS[2], id, name .. '\n' .. ARGV[4])
   redis.call('HSET', KEYS[3], name, id)
+  redis.call('ZADD', KEYS[4], new, id)
   redis.call('ZADD', KEYS[5], 0, id)
 end
-redis.call('ZADD', KEYS[4], new, id)
 return { 'stored', new }

@@ -49,7 +49,7 @@ func TestLostRepliesOfRedisLoseAndRepeatNoEvent(t *testing.T) {
 	proxy.SwallowEvery(0.03, tr.seed)
 	proxy.CutEvery(0.01, tr.seed+1)
 	wait := tr.publish(ctx, 16)
-	unload := tr.load(ctx, 300)
+	unload := tr.load(ctx, 500)
 	tr.awaitEvents(ctx, len(tr.events))
 	unload()
 	require.NoErrorf(t, wait(), "seed %d: publish", tr.seed)
@@ -85,7 +85,7 @@ func TestAPausedRedisMeans503WithRetryAfterUntilItIsBack(t *testing.T) {
 		}
 		all.Go(func() {
 			p := &publisher{trial: tr, http: &http.Client{Transport: direct, Timeout: 2 * patience}}
-			answers <- p.send(t.Context(), tr.replicas[0].url, batch, true)
+			answers <- p.send(t.Context(), tr.replicas[0].url, batch)
 		})
 	}
 	all.Wait()

@@ -81,6 +81,7 @@ type trialEvent struct {
 	id       string
 	kind     int
 	json     string
+	sent     int    // how often
 	position string // that the program said it has
 }
 
@@ -277,9 +278,9 @@ func (p *publisher) take(ctx context.Context, n int) (batch []int) {
 
 // insist sends a batch to one replica after the other until it is accepted.
 func (p *publisher) insist(ctx context.Context, batch []int) error {
-	for first := true; ; first = false {
+	for {
 		r := p.trial.replicas[p.random.IntN(len(p.trial.replicas))]
-		err := p.send(ctx, r.url, batch, first)
+		err := p.send(ctx, r.url, batch)
 		if fatal, ok := errors.AsType[fatalError](err); ok {
 			return fmt.Errorf("publish to %s: %w", r.name, fatal.error)
 		}
@@ -292,12 +293,13 @@ func (p *publisher) insist(ctx context.Context, batch []int) error {
 	}
 }
 
-// send makes one attempt, the first one at this batch or another. Its error is fatal where trying again would not help.
-func (p *publisher) send(ctx context.Context, url string, batch []int, first bool) error {
+// send makes one attempt. Its error is fatal where trying again would not help.
+func (p *publisher) send(ctx context.Context, url string, batch []int) error {
 	var body bytes.Buffer
 	for n, i := range batch {
 		body.WriteByte("[,"[min(n, 1)])
 		body.WriteString(p.trial.events[i].json)
+		p.trial.events[i].sent++
 	}
 	body.WriteByte(']')
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/events", &body)
@@ -322,7 +324,7 @@ func (p *publisher) send(ctx context.Context, url string, batch []int, first boo
 	if res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("Retry-After") != "" {
 		return fmt.Errorf("status %d: %s", res.StatusCode, text)
 	}
-	return p.trial.read(res.StatusCode, text, batch, first)
+	return p.trial.read(res.StatusCode, text, batch)
 }
 
 // note counts an attempt that failed.
@@ -335,8 +337,8 @@ func (tr *trial) note(what, retryAfter string) {
 	}
 }
 
-// read takes the positions from an answer. What is sent for the first time is no duplicate, however often the program had to repeat itself.
-func (tr *trial) read(status int, text []byte, batch []int, first bool) error {
+// read takes the positions from an answer. What was sent only once is no duplicate, however often the program had to repeat itself.
+func (tr *trial) read(status int, text []byte, batch []int) error {
 	var answer struct {
 		Events []struct {
 			ID, Position string
@@ -348,7 +350,7 @@ func (tr *trial) read(status int, text []byte, batch []int, first bool) error {
 	}
 	for n, i := range batch {
 		e, got := &tr.events[i], answer.Events[n]
-		if got.ID != e.id || got.Position == "" || got.Duplicate && first {
+		if got.ID != e.id || got.Position == "" || got.Duplicate && e.sent == 1 {
 			return fatalError{fmt.Errorf("unexpected answer for event %s: %+v", e.id, got)}
 		}
 		e.position = got.Position

@@ -14,7 +14,7 @@ import (
 )
 
 // A transcript of testdata/transcripts is a list of command lines, each after "$ ", with what they print: stdout as it is, stderr behind "! ", and an exit code other
-// than 0. All of one transcript talk to the same server. "<file" at the end is the command's stdin.
+// than 0. All of one transcript talk to the same server. "<file" at the end is the command's stdin; lines with "# " are comments.
 func TestTranscripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/transcripts/*.txt")
 	require.NoError(t, err)
@@ -30,8 +30,8 @@ func TestTranscripts(t *testing.T) {
 				case strings.HasPrefix(line, "$ "):
 					got.WriteString(line)
 					got.WriteString(runLine(t, url, strings.TrimSpace(line[2:])))
-				case strings.HasPrefix(line, "#") || line == "\n":
-					got.WriteString(line)
+				case strings.HasPrefix(line, "# "):
+					got.WriteString("\n" + line)
 				}
 			}
 			golden(t, path, strings.ReplaceAll(got.String(), url, "http://server"))

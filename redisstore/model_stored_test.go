@@ -1,0 +1,201 @@
+package redisstore_test
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/streamlatch/streamlatch/redisstore"
+	"github.com/streamlatch/streamlatch/router"
+)
+
+// stored is what Redis holds of a partition, in a form that the model can be brought into too.
+type stored struct {
+	Cursor   string
+	Target   string
+	Stored   int64
+	Routed   int64
+	Queues   map[string]storedQueue // those that hold anything
+	Ready    map[string]int64
+	Handlers map[string]int64
+	Dead     map[string]int64
+	Gone     []string
+}
+
+type storedQueue struct {
+	Fresh    []string
+	Retries  map[string]int64
+	Leases   map[string]int64
+	Attempts map[string]string // number, and outcomes
+	Counters map[string]string
+	Permits  map[string]int64 // those that have not run out
+}
+
+// retained is what Redis keeps of events: which, beyond the log, and for whom.
+type retained struct {
+	horizon router.Position
+	log     []router.Position
+	copies  map[string]string
+	holds   map[string]string
+}
+
+// look reads all that a partition holds.
+func (w *world) look(t require.TestingT, partition int) (stored, retained) {
+	ctx := context.Background()
+	key := func(name string) string { return redisstore.KeyIn(w.store, partition, name) }
+	pipe := w.raw.Pipeline()
+	state, log := pipe.HGetAll(ctx, key("state")), pipe.XRange(ctx, key("log"), "-", "+")
+	ready, handlers := pipe.ZRangeWithScores(ctx, key("ready"), 0, -1), pipe.ZRangeWithScores(ctx, key("handlers"), 0, -1)
+	copies, holds := pipe.HGetAll(ctx, key("copies")), pipe.HGetAll(ctx, key("holds"))
+	dead, gone := pipe.ZRangeWithScores(ctx, key("dead_at"), 0, -1), pipe.SMembers(ctx, key("gone"))
+	queues := map[string]func() storedQueue{}
+	for id := range w.m.changed {
+		queues[id] = w.lookAtQueue(ctx, pipe, key, id)
+	}
+	_, err := pipe.Exec(ctx)
+	require.NoError(t, err)
+
+	s := stored{
+		Cursor: state.Val()["cursor"], Target: state.Val()["target"], Stored: integer(state.Val()["stored"]), Routed: integer(state.Val()["routed"]),
+		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Dead: scores(dead.Val()), Gone: sorted(gone.Val()), Queues: map[string]storedQueue{},
+	}
+	for id, read := range queues {
+		s.add(id, read())
+	}
+	return s, w.retained(t, partition, state.Val()["horizon"], log.Val(), copies.Val(), holds.Val())
+}
+
+func (w *world) lookAtQueue(ctx context.Context, pipe redis.Pipeliner, key func(string) string, id string) func() storedQueue {
+	fresh, attempts, counters := pipe.LRange(ctx, key("q:"+id), 0, -1), pipe.HGetAll(ctx, key("a:"+id)), pipe.HGetAll(ctx, key("c:"+id))
+	retries, leases := pipe.ZRangeWithScores(ctx, key("r:"+id), 0, -1), pipe.ZRangeWithScores(ctx, key("l:"+id), 0, -1)
+	permits := pipe.ZRangeWithScores(ctx, key("p:"+id), 0, -1)
+	return func() storedQueue {
+		q := storedQueue{
+			Fresh: fresh.Val(), Retries: scores(retries.Val()), Leases: scores(leases.Val()), Attempts: attempts.Val(), Counters: counters.Val(),
+			Permits: scores(permits.Val()),
+		}
+		delete(q.Counters, "popped") // how the script finds its place again, which nobody else sees
+		maps.DeleteFunc(q.Permits, func(_ string, until int64) bool { return until <= w.m.now })
+		for entry, text := range q.Attempts {
+			q.Attempts[entry] = summary(text)
+		}
+		return q
+	}
+}
+
+// add takes a queue in unless it is empty.
+func (s *stored) add(id string, q storedQueue) {
+	if len(q.Fresh)+len(q.Retries)+len(q.Leases)+len(q.Attempts)+len(q.Counters)+len(q.Permits) > 0 {
+		s.Queues[id] = q
+	}
+}
+
+// summary brings the attempts of a delivery into the form "2 status expired".
+func summary(text string) string {
+	count, lines, _ := strings.Cut(text, "\n")
+	words := []string{count}
+	for line := range strings.Lines(lines) {
+		_, rest, _ := strings.Cut(line, `"outcome":"`)
+		outcome, _, _ := strings.Cut(rest, `"`)
+		words = append(words, outcome)
+	}
+	return strings.Join(words, " ")
+}
+
+func (w *world) retained(t require.TestingT, partition int, horizon string, log []redis.XMessage, copies, holds map[string]string) retained {
+	r := retained{horizon: router.Position{Partition: partition}, copies: copies, holds: holds}
+	var err error
+	if horizon != "" {
+		r.horizon, err = router.ParseStreamID(partition, horizon)
+		require.NoError(t, err)
+	}
+	for _, entry := range log {
+		position, err := router.ParseStreamID(partition, entry.ID)
+		require.NoError(t, err)
+		r.log = append(r.log, position)
+	}
+	return r
+}
+
+// expected is what the model wants a partition to hold.
+func (w *world) expected(p *modelPartition) stored {
+	s := stored{
+		Stored: int64(len(p.log)), Routed: p.routed, Gone: sorted(slices.Collect(maps.Keys(p.gone))), Queues: map[string]storedQueue{},
+		Ready: p.schedules[router.WebhookSink], Handlers: p.schedules[router.HandlerSink], Dead: map[string]int64{},
+	}
+	if p.cursor.Position.MS > 0 {
+		s.Cursor, s.Target = p.cursor.Position.ID(), p.cursor.Target
+	}
+	for _, letter := range p.dead {
+		s.Dead[deadMember(letter)] = letter.At.UnixMilli()
+	}
+	for id := range w.m.changed {
+		q := p.queue(id).expected()
+		if redisstore.Home(w.store, id) == p.number {
+			for name, until := range w.m.permits[id] {
+				if until > w.m.now {
+					q.Permits[name] = until
+				}
+			}
+		}
+		s.add(id, q)
+	}
+	return s
+}
+
+func (q *modelQueue) expected() storedQueue {
+	s := storedQueue{Fresh: []string{}, Retries: ids(q.retries), Leases: ids(q.leases), Attempts: map[string]string{}, Counters: map[string]string{}, Permits: map[string]int64{}}
+	for _, position := range q.fresh {
+		s.Fresh = append(s.Fresh, position.ID())
+	}
+	for position, attempts := range q.attempts {
+		words := []string{strconv.Itoa(len(attempts))}
+		for _, a := range attempts {
+			words = append(words, string(a.Outcome))
+		}
+		s.Attempts[position.ID()] = strings.Join(words, " ")
+	}
+	for name, n := range map[string]int64{"delivered": q.delivered, "dead": q.dead, "not_queued": q.notQueued, "last_success": q.success, "last_failure": q.failure} {
+		if n != 0 {
+			s.Counters[name] = decimal(n)
+		}
+	}
+	if q.failure != 0 {
+		s.Counters["last_error"] = q.lastError
+	}
+	return s
+}
+
+func ids(set map[router.Position]int64) map[string]int64 {
+	named := make(map[string]int64, len(set))
+	for position, at := range set {
+		named[position.ID()] = at
+	}
+	return named
+}
+
+func scores(members []redis.Z) map[string]int64 {
+	set := make(map[string]int64, len(members))
+	for _, z := range members {
+		name, _ := z.Member.(string)
+		set[name] = int64(z.Score)
+	}
+	return set
+}
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return append([]string{}, list...)
+}
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
+
+func integer(text string) int64 {
+	n, _ := strconv.ParseInt(text, 10, 64) // "" is 0
+	return n
+}
