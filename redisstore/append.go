@@ -17,7 +17,7 @@ import (
 const (
 	commitEvents  = 512     // one script call stores at most so many events: about 2 ms of Redis
 	commitBytes   = 1 << 20 // and about so many bytes, but always one event
-	commitWorkers = 2       // one commits while the other gathers
+	commitWorkers = 1       // events gather while one call is under way; a second worker would only make the calls smaller
 	commitBudget  = 5 * time.Second
 	appendBudget  = 2 * commitBudget // for a caller, who may have to wait for the commits of others
 	repeatPause   = 20 * time.Millisecond
@@ -215,7 +215,11 @@ func (s *Store) commitOnce(ctx context.Context, partition int, items []item) []r
 			err = s.rotate(ctx, partition)
 		case err == nil:
 			s.appended[partition].beat()
-			return appended(partition, len(items), reply)
+			results, err := appended(partition, len(items), reply)
+			if err != nil {
+				return failAll(len(items), fmt.Errorf("append: %w", err))
+			}
+			return results
 		}
 		if err != nil && !repeatable(err) {
 			return failAll(len(items), unavailable(err, "append"))
@@ -282,27 +286,42 @@ func (s *Store) master(ctx context.Context, key string) (redis.Cmdable, error) {
 	return s.writer, nil
 }
 
-func appended(partition, n int, reply any) []router.Appended {
-	words, err := stringsOf(reply, 2*n)
+// appended reads append's reply: the stream ID of the first event that was stored, and what became of those that were not.
+func appended(partition, n int, reply any) ([]router.Appended, error) {
+	words, err := stringsOf(reply, 2)
 	if err != nil {
-		return failAll(n, fmt.Errorf("append: %w", err))
+		return nil, err
 	}
-	results := make([]router.Appended, n)
+	r := replyReader{words: words}
+	ms, seq := r.integer(), r.integer()
+	results, known := make([]router.Appended, n), make([]bool, n)
+	for len(r.words) > 0 {
+		i, word, id := r.integer(), r.word(), r.word()
+		if r.err != nil || i < 1 || i > n {
+			return nil, fmt.Errorf("unexpected reply: %w", r.err)
+		}
+		results[i-1], known[i-1] = notStored(partition, word, id), true
+	}
 	for i := range results {
-		results[i] = oneAppended(partition, words[2*i], words[2*i+1])
+		if !known[i] {
+			results[i].Position = router.Position{Partition: partition, MS: int64(ms), Seq: uint64(seq)}
+			seq++
+		}
 	}
-	return results
+	return results, r.err
 }
 
-func oneAppended(partition int, word, id string) router.Appended {
+// notStored is the result of an event whose identity was known.
+func notStored(partition int, word, id string) router.Appended {
 	position, err := router.ParseStreamID(partition, id)
-	if err != nil {
+	switch {
+	case err != nil:
 		return router.Appended{Err: fmt.Errorf("append: %w", err)}
-	}
-	if word == "reused" {
+	case word == "reused":
 		return router.Appended{Position: position, Err: router.Errorf(router.IDReused, "an event with this source and id but other content was accepted at %s", position)}
+	default:
+		return router.Appended{Position: position, Duplicate: word == "duplicate"}
 	}
-	return router.Appended{Position: position, Duplicate: word == "duplicate"}
 }
 
 // repeatable tells whether a call that failed may succeed when it is repeated: no answer at all, or a server that is busy starting, moving

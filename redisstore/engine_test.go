@@ -83,7 +83,8 @@ func eventually(t testing.TB, condition func() bool, message string) {
 // A thousand times: create on one replica, publish on the other, at once.
 func TestWhatIsCreatedOnOneReplicaHoldsForWhatIsPublishedOnAnother(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addr string) {
-		namespace := func(c *redisstore.Config) { c.Namespace = "t-ryw" }
+		own := redistest.Namespace(t)
+		namespace := func(c *redisstore.Config) { c.Namespace = own }
 		a, b := open(t, addr, namespace), open(t, addr, namespace)
 		out := newSink()
 		start(t, a, out)
@@ -220,7 +221,8 @@ func TestOneDeadEndpointDoesNotSlowFiftyHealthyOnes(t *testing.T) {
 
 func TestAnotherReplicaTakesOverAtOnceOnAGracefulStop(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addr string) {
-		namespace := func(c *redisstore.Config) { c.Namespace = "t-handover" }
+		own := redistest.Namespace(t)
+		namespace := func(c *redisstore.Config) { c.Namespace = own }
 		a, b := open(t, addr, namespace), open(t, addr, namespace)
 		out := newSink()
 		long := func(c *router.Config) { c.Lease = time.Minute }

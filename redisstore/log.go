@@ -15,6 +15,9 @@ import (
 // eventField is the only field of an entry of the log.
 const eventField = "e"
 
+// replyMargin is how long after a wait Redis may take to say that it is over, before it counts as gone; the library would take 10 s for that.
+const replyMargin = 3 * time.Second
+
 // ReadLog reads forward; see router.LogReader.
 func (s *Store) ReadLog(ctx context.Context, after router.Position, limit int, wait time.Duration) ([]router.Record, error) {
 	key := s.keys[after.Partition].log()
@@ -28,6 +31,8 @@ func (s *Store) ReadLog(ctx context.Context, after router.Position, limit int, w
 		entries, err := s.reader.XRangeN(ctx, key, "("+after.ID(), "+", int64(limit)).Result()
 		return s.records(after.Partition, entries, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, wait+replyMargin)
+	defer cancel()
 	streams, err := s.blocking.XRead(ctx, &redis.XReadArgs{Streams: []string{key, after.ID()}, Count: int64(limit), Block: max(wait, time.Millisecond)}).Result()
 	if errors.Is(err, redis.Nil) || len(streams) == 0 {
 		return s.records(after.Partition, nil, ignoreNil(err))

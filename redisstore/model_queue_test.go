@@ -134,7 +134,7 @@ func (p *modelPartition) reschedule(queue router.Queue, now int64) (next int64, 
 			next, work = at, true
 		}
 	}
-	if !work || p.gone[queue.Subscription] {
+	if _, gone := p.gone[queue.Subscription]; gone || !work {
 		delete(schedule, queue.Subscription)
 		return 0, false
 	}
@@ -202,7 +202,7 @@ func (p *modelPartition) claim(now int64, c router.Claim, want int) (claimed []r
 		q.leases[position] = expires
 		claimed = append(claimed, claimedAs(c.Queue, position, q.tried(position)+1, expires))
 	}
-	if !p.gone[c.Queue.Subscription] {
+	if _, gone := p.gone[c.Queue.Subscription]; !gone {
 		q.take(now, want, c.Queue.MaxInFlight, take)
 	}
 	p.reschedule(c.Queue, now)
@@ -241,7 +241,8 @@ func (q *modelQueue) take(now int64, want, maxInFlight int, take func(router.Pos
 // tried is how many attempts at a delivery there were.
 func (q *modelQueue) tried(position router.Position) int { return len(q.attempts[position]) }
 
-// settle: only who holds a delivery's lease decides what becomes of it, and what is done never comes back.
+// settle: only who holds a delivery's lease decides what becomes of it, and what is done never comes back. Of a deleted subscription nothing is
+// decided any more: its deliveries are dropped.
 func (m *model) settle(p *modelPartition, settlements []router.Settlement) []router.Settled {
 	var settled []router.Settled
 	for _, group := range groups(settlements) {
@@ -252,6 +253,10 @@ func (m *model) settle(p *modelPartition, settlements []router.Settlement) []rou
 			if !p.settle(m.now, s) {
 				one.Lost++
 			}
+		}
+		if _, gone := p.gone[queue.Subscription]; gone {
+			settled = append(settled, one)
+			continue
 		}
 		if next, work := p.reschedule(queue, m.now); work {
 			one.Work, one.Next = true, time.Duration(max(next-m.now, 0))*time.Millisecond
@@ -279,7 +284,7 @@ func groups(settlements []router.Settlement) (list [][]router.Settlement) {
 func (p *modelPartition) settle(now int64, s router.Settlement) (held bool) {
 	q, position := p.queue(s.Claimed.Queue.Subscription), s.Claimed.Entry.Position
 	expires, held := q.leases[position]
-	if !held || decimal(expires) != s.Claimed.Lease {
+	if _, gone := p.gone[s.Claimed.Queue.Subscription]; gone || !held || decimal(expires) != s.Claimed.Lease {
 		return false
 	}
 	delete(q.leases, position)

@@ -3,7 +3,6 @@ package redisstore_test
 import (
 	"context"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -24,7 +23,7 @@ type stored struct {
 	Ready    map[string]int64
 	Handlers map[string]int64
 	Dead     map[string]int64
-	Gone     []string
+	Gone     map[string]string // and the last ID that may still be queued
 }
 
 type storedQueue struct {
@@ -52,17 +51,17 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 	state, log := pipe.HGetAll(ctx, key("state")), pipe.XRange(ctx, key("log"), "-", "+")
 	ready, handlers := pipe.ZRangeWithScores(ctx, key("ready"), 0, -1), pipe.ZRangeWithScores(ctx, key("handlers"), 0, -1)
 	copies, holds := pipe.HGetAll(ctx, key("copies")), pipe.HGetAll(ctx, key("holds"))
-	dead, gone := pipe.ZRangeWithScores(ctx, key("dead_at"), 0, -1), pipe.SMembers(ctx, key("gone"))
+	dead, gone := pipe.ZRangeWithScores(ctx, key("dead_at"), 0, -1), pipe.HGetAll(ctx, key("gone"))
 	queues := map[string]func() storedQueue{}
 	for id := range w.m.changed {
 		queues[id] = w.lookAtQueue(ctx, pipe, key, id)
 	}
-	_, err := pipe.Exec(ctx)
-	require.NoError(t, err)
+	calls, err := pipe.Exec(ctx)
+	require.NoError(t, err, "%v", calls)
 
 	s := stored{
 		Cursor: state.Val()["cursor"], Target: state.Val()["target"], Stored: integer(state.Val()["stored"]), Routed: integer(state.Val()["routed"]),
-		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Dead: scores(dead.Val()), Gone: sorted(gone.Val()), Queues: map[string]storedQueue{},
+		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Dead: scores(dead.Val()), Gone: gone.Val(), Queues: map[string]storedQueue{},
 	}
 	for id, read := range queues {
 		s.add(id, read())
@@ -125,11 +124,14 @@ func (w *world) retained(t require.TestingT, partition int, horizon string, log 
 // expected is what the model wants a partition to hold.
 func (w *world) expected(p *modelPartition) stored {
 	s := stored{
-		Stored: int64(len(p.log)), Routed: p.routed, Gone: sorted(slices.Collect(maps.Keys(p.gone))), Queues: map[string]storedQueue{},
+		Stored: int64(len(p.log)), Routed: p.routed, Gone: map[string]string{}, Queues: map[string]storedQueue{},
 		Ready: p.schedules[router.WebhookSink], Handlers: p.schedules[router.HandlerSink], Dead: map[string]int64{},
 	}
 	if p.cursor.Position.MS > 0 {
 		s.Cursor, s.Target = p.cursor.Position.ID(), p.cursor.Target
+	}
+	for id, last := range p.gone {
+		s.Gone[id] = last.ID()
 	}
 	for _, letter := range p.dead {
 		s.Dead[deadMember(letter)] = letter.At.UnixMilli()
@@ -186,11 +188,6 @@ func scores(members []redis.Z) map[string]int64 {
 		set[name] = int64(z.Score)
 	}
 	return set
-}
-
-func sorted(list []string) []string {
-	slices.Sort(list)
-	return append([]string{}, list...)
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }

@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/streamlatch/streamlatch/router"
@@ -21,6 +22,19 @@ type model struct {
 	subs          map[string]router.Subscription // the live ones
 	changed       map[string]uint64              // version of each one's last change, deletions included
 	permits       map[string]map[string]int64    // subscription → permit → when it runs out; with several partitions only
+	snapshots     []modelSnapshot                // what a replica may know, the newest last
+}
+
+// modelSnapshot is what a replica read of the definitions at some time.
+type modelSnapshot struct {
+	tokens []string
+	subs   map[string]router.Subscription
+}
+
+// modelChange is a change of the definitions as a partition heard of it: its version and the last position that was given out by then.
+type modelChange struct {
+	version uint64
+	last    router.Position
 }
 
 // modelPartition is one partition: its log, how far that is applied, and its queues.
@@ -30,10 +44,11 @@ type modelPartition struct {
 	known     map[[16]byte]knownEvent
 	cursor    router.Cursor
 	token     string
+	changes   []modelChange
 	queues    map[string]*modelQueue // also of deleted subscriptions, until they are purged
 	schedules map[router.SinkKind]map[string]int64
 	dead      map[deadName]router.DeadLetter
-	gone      map[string]bool
+	gone      map[string]router.Position // deleted subscriptions, and the last event that may still be queued for them
 	routed    int64
 	owner     string
 	leaseEnds int64
@@ -60,7 +75,7 @@ func newModel(now int64, partitions int, dedupeWindow, deadRetention time.Durati
 	for n := range partitions {
 		m.partitions = append(m.partitions, &modelPartition{
 			number: n, cursor: router.Cursor{Position: router.Position{Partition: n}}, known: map[[16]byte]knownEvent{},
-			queues: map[string]*modelQueue{}, dead: map[deadName]router.DeadLetter{}, gone: map[string]bool{},
+			queues: map[string]*modelQueue{}, dead: map[deadName]router.DeadLetter{}, gone: map[string]router.Position{},
 			schedules: map[router.SinkKind]map[string]int64{router.WebhookSink: {}, router.HandlerSink: {}},
 		})
 	}
@@ -111,13 +126,13 @@ func (p *modelPartition) event(position router.Position) router.Event {
 	return p.log[i].Event
 }
 
-// apply: all of a batch, once, or nothing of it.
+// apply: all of a batch, once, or nothing of it; and nothing that was accepted after a change under older definitions.
 func (m *model) apply(b router.Batch) router.Applied {
 	p := m.partitions[b.Partition]
 	if p.cursor != b.From {
 		return router.Applied{Status: router.Fenced, Cursor: p.cursor}
 	}
-	if p.token != b.Token {
+	if p.token != b.Token && !p.precedesChanges(b) {
 		return router.Applied{Status: router.Stale}
 	}
 	applied := router.Applied{Status: router.Done, Cursor: b.To}
@@ -135,6 +150,14 @@ func (m *model) apply(b router.Batch) router.Applied {
 	return applied
 }
 
+// precedesChanges: whether all of a batch was accepted before the first change after the definitions that it was matched under. Where a partition
+// does not know of a change before that one, it can't tell.
+func (p *modelPartition) precedesChanges(b router.Batch) bool {
+	digits, _, _ := strings.Cut(b.Token, ".")
+	i := slices.IndexFunc(p.changes, func(c modelChange) bool { return c.version > uint64(integer(digits)) })
+	return i > 0 && b.To.Position.Compare(p.changes[i].last) <= 0
+}
+
 // bury makes a dead letter.
 func (p *modelPartition) bury(now int64, name deadName, attempts []router.Attempt) {
 	letter := router.DeadLetter{
@@ -149,18 +172,25 @@ func (p *modelPartition) bury(now int64, name deadName, attempts []router.Attemp
 
 // define is what creating or replacing a subscription does.
 func (m *model) define(s router.Subscription) {
-	m.version = s.Version
-	m.subs[s.ID], m.changed[s.ID] = s, s.Version
+	m.subs[s.ID] = s
+	m.announce(s.ID, s.Version)
+}
+
+// announce: a change is in force in every partition before it is confirmed.
+func (m *model) announce(id string, version uint64) {
+	m.version, m.changed[id] = version, version
+	for _, p := range m.partitions {
+		p.changes = append(p.changes, modelChange{version, p.end()})
+	}
 }
 
 // remove is what deleting one does: its queues leave the schedules at once and go with the next housekeeping. It returns how many deliveries
 // are dropped.
 func (m *model) remove(id string) (dropped int64) {
-	m.version++
-	m.changed[id] = m.version
 	delete(m.subs, id)
+	m.announce(id, m.version+1)
 	for _, p := range m.partitions {
-		p.gone[id] = true
+		p.gone[id] = p.end()
 		for _, schedule := range p.schedules {
 			delete(schedule, id)
 		}
@@ -169,12 +199,38 @@ func (m *model) remove(id string) (dropped int64) {
 	return dropped
 }
 
-// purge removes the queue of a deleted subscription.
+// purge empties the queue of a deleted subscription. That is forgotten when nothing can be queued for it any more.
 func (p *modelPartition) purge(id string) {
-	if p.gone[id] {
+	last, ok := p.gone[id]
+	if !ok {
+		return
+	}
+	q := p.queue(id)
+	for _, position := range q.outstanding() {
+		q.finish(position)
+	}
+	q.fresh, q.retries, q.leases = nil, map[router.Position]int64{}, map[router.Position]int64{}
+	if last.Compare(p.applied()) <= 0 {
 		delete(p.gone, id)
 		delete(p.queues, id)
+		for _, schedule := range p.schedules {
+			delete(schedule, id)
+		}
 	}
+}
+
+// applied is the last event that was applied as a whole.
+func (p *modelPartition) applied() router.Position {
+	if p.cursor.Target == "" {
+		return p.cursor.Position
+	}
+	last := router.Position{Partition: p.number}
+	for _, r := range p.log {
+		if r.Position.Compare(p.cursor.Position) < 0 {
+			last = r.Position
+		}
+	}
+	return last
 }
 
 // expire removes dead letters that have been kept for their time.

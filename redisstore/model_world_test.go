@@ -16,19 +16,20 @@ import (
 
 // world is a store, the model of what it must hold, and a clock that both go by.
 type world struct {
-	store   *redisstore.Store
-	raw     *redis.Client
-	clock   testClock
-	retain  time.Duration // of the log
-	keep    int64         // how many events the log may keep
-	slack   int           // how many events below the horizon the log may keep, because they fill no node
-	names   map[string]string
-	m       *model
-	seen    []retained       // of each partition, when it was last looked at
-	held    []router.Claimed // what claims have returned and nobody has settled, also when the lease has run out
-	losing  atomic.Bool      // the next reply to append is lost
-	during  func(script string)
-	created int
+	store    *redisstore.Store
+	raw      *redis.Client
+	clock    testClock
+	retain   time.Duration // of the log
+	keep     int64         // how many events the log may keep
+	slack    int           // how many events below the horizon the log may keep, because they fill no node
+	names    map[string]string
+	m        *model
+	seen     []retained       // of each partition, when it was last looked at
+	held     []router.Claimed // what claims have returned and nobody has settled, also when the lease has run out
+	losing   atomic.Bool      // the next reply to append is lost
+	during   func(script string)
+	created  int   // names given to subscriptions
+	lastMade int64 // when the last subscription was created
 }
 
 // testClock sets the time of a server.
@@ -65,7 +66,9 @@ func (w *world) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (w *world) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 // ProcessPipelineHook changes nothing.
-func (w *world) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook { return next }
+func (w *world) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
 
 // housekept has the model do what a call of housekeeping has done.
 func (w *world) housekept(script string, cmd redis.Cmder) {
@@ -73,12 +76,11 @@ func (w *world) housekept(script string, cmd redis.Cmder) {
 		keys, _ := cmd.Args()[2].(int)
 		return textOf(cmd.Args()[2+keys+i])
 	}
-	p := w.partitionOf(cmd)
 	switch script {
 	case "purge":
-		p.purge(arg(1))
+		w.partitionOf(cmd).purge(arg(1))
 	case "expire":
-		w.m.expire(p)
+		w.m.expire(w.partitionOf(cmd))
 	}
 }
 
@@ -109,7 +111,8 @@ func (w *world) begin(t require.TestingT, now int64) {
 	ctx := context.Background()
 	require.NoError(t, w.raw.FlushAll(ctx).Err())
 	w.m = newModel(now, w.store.Partitions(), dedupeWindow, deadRetention)
-	w.held, w.seen, w.created, w.during = nil, make([]retained, w.store.Partitions()), 0, nil
+	w.held, w.seen, w.created, w.lastMade, w.during = nil, make([]retained, w.store.Partitions()), 0, 0, nil
+	w.m.snapshots = []modelSnapshot{{tokens: make([]string, w.store.Partitions())}}
 	for n := range w.seen {
 		w.seen[n].horizon.Partition = n
 		require.NoError(t, w.raw.HSet(ctx, redisstore.KeyIn(w.store, n, "state"), "window", dedupeWindow.Milliseconds()).Err())
@@ -193,20 +196,6 @@ func (w *world) checkRetained(t require.TestingT, p *modelPartition, found store
 	require.Equal(t, wanted, kept.copies)
 }
 
-// applied is the last event that was applied as a whole.
-func (p *modelPartition) applied() router.Position {
-	if p.cursor.Target == "" {
-		return p.cursor.Position
-	}
-	last := router.Position{Partition: p.number}
-	for _, r := range p.log {
-		if r.Position.Compare(p.cursor.Position) < 0 {
-			last = r.Position
-		}
-	}
-	return last
-}
-
 // unheld lists who needs an event that the log has lost and has no hold on it.
 func (w *world) unheld(p *modelPartition, kept retained) (missing []string) {
 	inLog := map[router.Position]bool{}
@@ -214,6 +203,9 @@ func (w *world) unheld(p *modelPartition, kept retained) (missing []string) {
 		inLog[position] = true
 	}
 	for id, q := range p.queues {
+		if _, gone := p.gone[id]; gone {
+			continue
+		}
 		for _, position := range q.outstanding() {
 			if _, ok := kept.holds[position.ID()+" "+id]; !ok && !inLog[position] {
 				missing = append(missing, id+" "+position.ID())
@@ -234,7 +226,7 @@ func (w *world) checkEvents(t require.TestingT) {
 		var positions []router.Position
 		var wanted []router.Record
 		for id, q := range p.queues {
-			if p.gone[id] {
+			if _, gone := p.gone[id]; gone {
 				continue
 			}
 			for _, position := range q.outstanding() {

@@ -210,8 +210,9 @@ func TestAnEvictingServerIsRefused(t *testing.T) {
 
 func TestTheNumberOfPartitionsIsFixedAtTheFirstStart(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addr string) {
+		namespace := redistest.Namespace(t)
 		with := func(n int) redisstore.Config {
-			return redisstore.Config{URL: "redis://" + addr, Namespace: "t-partitions", Partitions: n}
+			return redisstore.Config{URL: "redis://" + addr, Namespace: namespace, Partitions: n}
 		}
 		s, err := redisstore.Open(t.Context(), with(3))
 		require.NoError(t, err)

@@ -79,8 +79,10 @@ func (d *dispatcher) next(n int) []Queue {
 // run sends until ctx ends, when nothing is accepted any more, and then lets attempts under way finish for the grace period.
 func (d *dispatcher) run(ctx context.Context) error {
 	defer d.abandon()
+	settling, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
 	var settler sync.WaitGroup
-	settler.Go(func() { d.settleAll(d.sending) })
+	settler.Go(func() { d.settleAll(settling) })
 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -96,6 +98,8 @@ func (d *dispatcher) run(ctx context.Context) error {
 
 	stop := time.AfterFunc(d.router.config.Grace, d.abandon)
 	defer stop.Stop()
+	last := time.AfterFunc(d.router.config.Grace+leaseMargin, giveUp)
+	defer last.Stop()
 	close(d.jobs)
 	d.workers.Wait()
 	close(d.results)
@@ -357,7 +361,7 @@ func (d *dispatcher) settleAll(ctx context.Context) {
 // settle records a batch of results. What was delivered must be known to have been, or it is delivered again, so it insists until the leases
 // have run out anyway.
 func (d *dispatcher) settle(ctx context.Context, batch []Settlement) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseMargin)
+	ctx, cancel := context.WithTimeout(ctx, leaseMargin)
 	defer cancel()
 	for {
 		settled, err := d.router.store.SettleDeliveries(ctx, d.partition, batch)

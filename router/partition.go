@@ -12,6 +12,11 @@ const (
 	readEvents   = 512                    // records in one read of the log
 	readWait     = 200 * time.Millisecond // how long a read waits for the first one; a stopping replica gives its lease up no sooner
 	standbyEvery = 100 * time.Millisecond // how often a replica without the lease looks whether it was given up
+
+	// In a stream of events a moment's pause makes larger batches, of which each event costs less. Events that come singly are not held up.
+	gatherAbove = 8
+	gatherBelow = batchEvents
+	gatherTime  = time.Millisecond
 )
 
 // errLost ends the routing of a partition: another replica has the lease, or is to have it.
@@ -120,6 +125,7 @@ func (p *partition) read(ctx context.Context, from Cursor, to chan<- []Record) e
 			sleep(ctx, failurePause)
 			continue
 		}
+		gather := len(records) > gatherAbove && len(records) < gatherBelow
 		for len(records) > 0 {
 			n := min(batchEvents, len(records))
 			select {
@@ -128,6 +134,9 @@ func (p *partition) read(ctx context.Context, from Cursor, to chan<- []Record) e
 				return nil
 			}
 			after, records = records[n-1].Position, records[n:]
+		}
+		if gather {
+			sleep(ctx, gatherTime)
 		}
 	}
 	return nil

@@ -106,14 +106,15 @@ for i = 6, #KEYS, 6 do
     subscription = ARGV[arg], fresh = KEYS[i + 1], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
   }
   local want, max = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
-  local tried, fresh = {}, {}
+  local expires = int(t + tonumber(ARGV[arg + 3]))
   if redis.call('HEXISTS', gone, queue.subscription) == 1 then
+    lease(queue, {}, {}, expires)
     redis.call('ZREM', KEYS[i], queue.subscription)
   else
-    tried, fresh = take(queue, want, max)
+    local tried, fresh = take(queue, want, max)
+    lease(queue, tried, fresh, expires)
+    reschedule(KEYS[i], queue.subscription, queue.fresh, queue.retries, queue.leases, max, t)
   end
-  lease(queue, tried, fresh, int(t + tonumber(ARGV[arg + 3])))
-  reschedule(KEYS[i], queue.subscription, queue.fresh, queue.retries, queue.leases, max, t)
   if want == 0 then
     redis.call('ZADD', KEYS[i], 'XX', int(t + 50), queue.subscription)
   end

@@ -22,8 +22,8 @@ ARGV
 RETURNS  {"more" | "done" | "wait" (the cursor has to come further first), number of deliveries dropped}
 ]]
 local copies, holds, page = KEYS[3], KEYS[4], tonumber(ARGV[2])
-local s = redis.call('HMGET', KEYS[1], 'horizon', 'cursor')
-local horizon, cursor = s[1] or '0-0', s[2] or '0-0'
+local s = redis.call('HMGET', KEYS[1], 'horizon', 'cursor', 'target')
+local horizon, cursor, target = s[1] or '0-0', s[2] or '0-0', s[3] or ''
 local last = redis.call('HGET', KEYS[2], ARGV[1])
 if not last then
   return { 'done', 0 }
@@ -50,7 +50,7 @@ end
 if #dropped == page then
   return { 'more', #dropped }
 end
-if not at_or_before(last, cursor) then
+if not at_or_before(last, cursor) or (last == cursor and target ~= '') then
   return { 'wait', #dropped }
 end
 redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9])

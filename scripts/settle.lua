@@ -1,5 +1,5 @@
 --[[
-Records how attempts ended. Only the claim that still holds a delivery's lease can settle it.
+Records how attempts ended. Only the claim that still holds a delivery's lease can settle it; of a deleted subscription, nobody.
 
 KEYS
   1 state      hash    the partition's state
@@ -8,17 +8,18 @@ KEYS
   4 holds      hash    who keeps them
   5 dead       hash    dead letters
   6 dead_at    zset    when they were made
-  7… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
+  7 gone       hash    deleted subscriptions
+  8… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
 
 ARGV
   1… queues    for each: subscription, max in flight, number of results, lowest of their IDs; for each result five: entry, when its
                lease runs out, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at once), delay in
                milliseconds; then for each that is retry or dead, in order: record of the attempt (a JSON object), last error
 
-RETURNS  for each queue two: how many results came too late (the lease had run out and somebody else has the delivery), and in how many
-         milliseconds the queue has work again, or "idle"
+RETURNS  for each queue two: how many results came too late (the lease had run out and somebody else has the delivery, or the
+         subscription was deleted), and in how many milliseconds the queue has work again, or "idle"
 ]]
-local log, copies, holds, dead, dead_at = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local log, copies, holds, dead, dead_at, gone = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local horizon = redis.call('HGET', KEYS[1], 'horizon') or '0-0'
 local t = now()
 
@@ -84,7 +85,7 @@ local function settle(queue, first, results)
   for i = 1, results do
     entries[i] = ARGV[first + 5 * (i - 1)]
   end
-  local held = redis.call('ZMSCORE', queue.leases, unpack(entries))
+  local held = queue.gone and {} or redis.call('ZMSCORE', queue.leases, unpack(entries))
   local detail = first + 5 * results
   for i, entry in ipairs(entries) do
     local arg = first + 5 * (i - 1)
@@ -102,15 +103,15 @@ local function settle(queue, first, results)
 end
 
 local result, arg = {}, 1
-for i = 7, #KEYS, 6 do
+for i = 8, #KEYS, 6 do
   local queue = {
     subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
-    delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon),
+    delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
   }
   local max = tonumber(ARGV[arg + 1])
   result[#result + 1], arg = settle(queue, arg + 4, tonumber(ARGV[arg + 2]))
   count(queue)
-  local at = reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t)
+  local at = not queue.gone and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t)
   result[#result + 1] = at and int(math.max(0, at - t)) or 'idle'
 end
 return result

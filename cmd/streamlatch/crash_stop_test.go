@@ -62,6 +62,30 @@ func TestAStoppedReplicaHandsOverAtOnceAndRepeatsNothing(t *testing.T) {
 	require.Zero(t, tr.check(), "deliveries that were made twice, though no replica ended before it had recorded its own")
 }
 
+// Without Redis there is nothing to give up and nobody to tell, and that must not take for ever either.
+func TestAReplicaEndsSoonAfterItsGraceWhenRedisStandsStill(t *testing.T) {
+	const grace = 2 * time.Second
+	server := redistest.Start(t)
+	tr := newTrial(t, setup{
+		server: server, replicas: 1, events: 4000, latency: 500 * time.Millisecond, flags: []string{"--shutdown-grace", grace.String()},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	wait := tr.publish(ctx, 8)
+	tr.give(2000)
+	tr.awaitEvents(ctx, 1500) // hundreds of deliveries are under way
+	require.NoError(t, server.Pause())
+	tr.give(2000)
+
+	code, took, err := tr.replicas[0].terminate(syscall.SIGTERM)
+	require.NoError(t, err)
+	t.Logf("exit code %d after %v", code, took)
+	require.Zero(t, code)
+	require.Less(t, took, grace+15*time.Second, "time limits of calls to Redis, one after the other")
+	cancel()
+	require.Error(t, wait(), "not all was accepted")
+}
+
 func TestASecondSignalEndsAReplicaAtOnce(t *testing.T) {
 	server := redistest.Start(t)
 	for name, c := range map[string]struct {

@@ -283,7 +283,7 @@ func appendNumber(dst []byte, n *yaml.Node) ([]byte, error) {
 	if json.Valid([]byte(n.Value)) {
 		return append(dst, n.Value...), nil
 	}
-	if i := int64(0); n.Decode(&i) == nil {
+	if i := int64(0); n.ShortTag() == "!!int" && n.Decode(&i) == nil { // of a float it would be the whole part
 		return strconv.AppendInt(dst, i, 10), nil
 	}
 	f := 0.0

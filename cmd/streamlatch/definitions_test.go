@@ -1,0 +1,184 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/streamlatch/streamlatch/httpapi"
+	"github.com/streamlatch/streamlatch/router"
+)
+
+func yamlToJSON(text string) (string, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
+		return "", err
+	}
+	budget := maxNodes
+	out, err := appendYAML(nil, document.Content[0], &budget, nil)
+	return string(out), err
+}
+
+func TestYAMLBecomesTheJSONThatItMeans(t *testing.T) {
+	for text, want := range map[string]string{
+		"{a: 1, b: [x, 'y', \"z\"]}":                         `{"a":1,"b":["x","y","z"]}`,
+		"{a: 1.0, b: 1e3, c: 12345678901234567890, d: -0.5}": `{"a":1.0,"b":1e3,"c":12345678901234567890,"d":-0.5}`,
+		"{a: 0x10, b: 0o17, c: 1_000, d: .5, e: +1}":         `{"a":16,"b":15,"c":1000,"d":0.5,"e":1}`,
+		"{a: true, b: False, c: ~, d: null, e: yes}":         `{"a":true,"b":false,"c":null,"d":null,"e":"yes"}`,
+		"{a: 2024-11-20, b: 2024-11-20T18:40:00Z}":           `{"a":"2024-11-20","b":"2024-11-20T18:40:00Z"}`,
+		"{a: '1', b: !!str 1, 1: x}":                         `{"a":"1","b":"1","1":"x"}`,
+		"a: |\n  two\n  lines\n":                             `{"a":"two\nlines\n"}`,
+		"a: &x {n: 1}\nb: *x\n":                              `{"a":{"n":1},"b":{"n":1}}`,
+		"{a: 🎺, b: \"\\u00e9\\U0001F3BA\"}":                  `{"a":"🎺","b":"é🎺"}`,
+		"{}":                                                 `{}`,
+	} {
+		got, err := yamlToJSON(text)
+		require.NoError(t, err, text)
+		require.Equal(t, want, got, text)
+	}
+}
+
+func TestYAMLThatIsNoJSONIsRefusedWithItsLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"a:\n  b: .inf":                "line 2: \".inf\" is not a number of JSON",
+		"a: .nan":                      "line 1: \".nan\" is not a number of JSON",
+		"a: !!binary aGk=":             "line 1: !!binary is not possible here",
+		"[1]: x":                       "line 1: a name must be text",
+		"a: &x {n: 1}\nb:\n  <<: *x\n": "line 3: a name must be text",
+	} {
+		_, err := yamlToJSON(text)
+		require.EqualError(t, err, want, text)
+	}
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+	for _, c := range "bcdefghi" {
+		last := string(c - 1)
+		bomb += string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+last+",", 9) + "*" + last + "]\n"
+	}
+	_, err := yamlToJSON(bomb)
+	require.ErrorContains(t, err, "the document is too large, or its aliases are")
+}
+
+func FuzzYAMLBecomesValidJSON(f *testing.F) {
+	for _, seed := range []string{"a: 1", "- x", "a: &x [1]\nb: *x", "a: 0x1F", "? {a: b}\n: c", "a: !!float 1", "\"\\xff\": 1", "a: 1_0.5", "---\n...\n", "a: &a [*a]"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var document yaml.Node
+		if yaml.Unmarshal([]byte(text), &document) != nil || len(document.Content) == 0 {
+			return
+		}
+		budget := 1000
+		out, err := appendYAML(nil, document.Content[0], &budget, nil)
+		if err == nil {
+			require.True(t, json.Valid(out), "%s", out)
+		}
+	})
+}
+
+func TestFoldersAreReadWithThoseBelow(t *testing.T) {
+	folder := t.TempDir()
+	for name, content := range map[string]string{
+		"b.yaml": "b", "a.yml": "a", "sub/c.json": "c", "sub/notes.txt": "x", ".hidden.yaml": "x", ".git/d.yaml": "x",
+	} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(folder, name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte("kind: subscription\nname: "+content+"\nsink: {kind: webhook, url: 'https://a.example'}\n"), 0o600))
+	}
+	got, err := readDefinitions(strings.NewReader(""), []string{folder, filepath.Join(folder, "b.yaml")})
+	require.NoError(t, err)
+	var names []string
+	for _, d := range got {
+		names = append(names, d.name)
+	}
+	require.Equal(t, []string{"a", "b", "c"}, names)
+}
+
+func TestAFileMayHoldNothing(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "---\n---\n", "---\n# x\n---\nnull\n"} {
+		got, err := readDefinitions(strings.NewReader(text), []string{"-"})
+		require.NoError(t, err, text)
+		require.Empty(t, got)
+	}
+}
+
+func TestYAMLThatCannotBeParsedNamesTheFile(t *testing.T) {
+	_, err := readDefinitions(strings.NewReader("a: [\n"), []string{"-"})
+	require.ErrorContains(t, err, "stdin: yaml: ")
+	_, err = readDefinitions(strings.NewReader("kind: subscription\nname: a\nname: b\nsink: {kind: webhook, url: 'https://a.example'}"), []string{"-"})
+	require.ErrorContains(t, err, "stdin:1: name")
+}
+
+// applied is what the server holds after apply.
+func applied(t testing.TB, m *memory, url, text string, args ...string) string {
+	t.Helper()
+	p, stdout, stderr := testProcess(serverVariable + "=" + url)
+	p.stdin = strings.NewReader(text)
+	require.Equal(t, exitDone, p.run(t.Context(), append([]string{"apply", "-f", "-"}, args...)), stderr.String())
+	return stdout.String()
+}
+
+func TestApplyTwiceChangesNothingTheSecondTime(t *testing.T) {
+	for name, text := range map[string]string{
+		"the least":            "{kind: subscription, name: a, sink: {kind: webhook, url: 'https://a.example'}}",
+		"defaults said":        "{kind: subscription, name: a, enabled: true, sink: {kind: webhook, url: 'https://a.example', mode: structured, timeout: 15s}}",
+		"durations spelled":    "{kind: subscription, name: a, sink: {kind: webhook, url: 'https://a.example', timeout: 1500ms}, delivery: {retry: {schedule: [90s, 24h]}}}",
+		"numbers spelled":      "{kind: subscription, name: a, filter: {pattern: {data: {n: [1.0, {numeric: ['>', 1e2]}]}}}, sink: {kind: webhook, url: 'https://a.example'}}",
+		"no secret":            "{kind: subscription, name: a, sink: {kind: webhook, url: 'https://a.example', secret: null}}",
+		"what GET gave":        `{kind: subscription, id: sub_01JD0000000000000000000009, name: a, sink: {kind: webhook, url: 'https://a.example', secret: whsec_****}, etag: '"9"', status: {backlog: 1}}`,
+		"dialects and headers": "{kind: subscription, name: a, filter: {types: [a.*], filters: [{prefix: {source: /x}}]}, sink: {kind: webhook, url: 'https://a.example', headers: {b: '2', a: '1'}}}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &memory{}
+			url := startAPI(t, m, func(c *httpapi.Config) {
+				c.Rules.Delivery = router.Delivery{Retry: router.Retry{Jitter: 0.5}, MaxInFlight: 3} // the server's own defaults are no difference
+			})
+			require.Contains(t, applied(t, m, url, text), "1 created, 0 changed, 0 unchanged")
+			before := m.subs[0]
+			require.Contains(t, applied(t, m, url, text), "0 created, 0 changed, 1 unchanged")
+			require.Equal(t, before, m.subs[0])
+		})
+	}
+}
+
+func TestApplyDoesNotOverwriteWhatSomebodyElseHasJustChanged(t *testing.T) {
+	m := &memory{}
+	url := startAPI(t, m, nil)
+	applied(t, m, url, "{kind: subscription, name: a, sink: {kind: webhook, url: 'https://a.example'}}")
+	definitions, err := readDefinitions(strings.NewReader("{kind: subscription, name: a, title: mine, sink: {kind: webhook, url: 'https://a.example'}}"), []string{"-"})
+	require.NoError(t, err)
+	p, _, _ := testProcess(serverVariable + "=" + url)
+	conn := &connection{process: p}
+	api, err := conn.client()
+	require.NoError(t, err)
+	mine, err := makePlan(t.Context(), api, definitions)
+	require.NoError(t, err)
+	applied(t, m, url, "{kind: subscription, name: a, title: theirs, sink: {kind: webhook, url: 'https://a.example'}}")
+	err = mine.apply(t.Context(), api, false, func(step) error { return nil })
+	require.ErrorContains(t, err, `change subscription "a": somebody else has changed it meanwhile`)
+	require.Equal(t, "theirs", m.subs[0].Title)
+}
+
+func TestASecretIsSentWhenItIsForcedOrSomethingElseDiffers(t *testing.T) {
+	m := &memory{}
+	url := startAPI(t, m, nil)
+	text := func(secret string) string {
+		return "{kind: subscription, name: a, sink: {kind: webhook, url: 'https://a.example', secret: '" + secret + "'}}"
+	}
+	applied(t, m, url, text(listenSecret))
+	require.Contains(t, applied(t, m, url, text(otherSecret)), "its secret is not compared")
+	require.Equal(t, listenSecret, m.subs[0].Sink.Secret)
+	applied(t, m, url, text(otherSecret), "--force")
+	require.Equal(t, otherSecret, m.subs[0].Sink.Secret)
+}
+
+func TestApplyLeavesAloneWhatIsInNoFile(t *testing.T) {
+	m := &memory{}
+	url := startAPI(t, m, nil)
+	applied(t, m, url, "{kind: subscription, name: a, sink: {kind: webhook, url: 'https://a.example'}}")
+	applied(t, m, url, "{kind: subscription, name: b, sink: {kind: webhook, url: 'https://a.example'}}")
+	require.Len(t, m.subs, 2)
+}

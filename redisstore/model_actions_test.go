@@ -1,0 +1,367 @@
+package redisstore_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/streamlatch/streamlatch/redisstore"
+	"github.com/streamlatch/streamlatch/router"
+)
+
+// actions are what can happen to a store, the frequent ones several times.
+func (w *world) actions() map[string]func(*rapid.T) {
+	all := map[string]func(*rapid.T){"": func(t *rapid.T) { w.check(t) }}
+	add := func(weight int, name string, action func(*rapid.T)) {
+		for i := range weight {
+			all[name+strings.Repeat("'", i)] = action
+		}
+	}
+	for _, one := range w.work() {
+		add(one.weight, one.name, one.do)
+	}
+	add(3, "time passes", w.passTime)
+	add(1, "the clock goes back", w.turnClockBack)
+	add(2, "housekeep", w.housekeep)
+	add(1, "append, and lose the reply", w.appendUnheard)
+	add(1, "create", w.create)
+	add(1, "replace", w.replace)
+	add(1, "delete", w.remove)
+	add(1, "take or release a lease", w.takeLease)
+	add(1, "apply to a spoilt queue", w.applyToSpoilt)
+	add(1, "read the status", w.readStatus)
+	add(1, "list dead letters", w.listDead)
+	return all
+}
+
+type action struct {
+	weight int
+	name   string
+	do     func(*rapid.T)
+}
+
+// work is what replicas do all the time, also while another one keeps house.
+func (w *world) work() []action {
+	return []action{
+		{3, "append", w.append}, {4, "apply", w.apply}, {1, "apply what can't be", w.applyWrongly},
+		{1, "apply what was matched earlier", w.applyLate}, {1, "look for due queues", w.lookForDue},
+		{4, "claim", w.claim}, {5, "settle", w.settle},
+	}
+}
+
+func (w *world) passTime(t *rapid.T) {
+	by := rapid.SampledFrom([]time.Duration{1, 1, 5, 50, 1000, 6000, 30_000, 3_600_000, 26 * 3_600_000}).Draw(t, "ms")
+	w.m.now += int64(by)
+	w.clock.set(w.m.now)
+}
+
+// turnClockBack is what a failover to a server with a slower clock does.
+func (w *world) turnClockBack(t *rapid.T) {
+	w.m.now -= rapid.SampledFrom([]int64{1, 40, 3000, 7000}).Draw(t, "ms")
+	w.clock.set(w.m.now)
+}
+
+// someEvent draws from few identities, each with two contents.
+func (w *world) someEvent(t *rapid.T) router.Event {
+	e, err := router.NewEvent(router.EventFields{
+		ID: fmt.Sprint("e", rapid.IntRange(0, 40).Draw(t, "id")), Source: "/m", Type: "x.y", DataKind: router.JSONData,
+		Data: rapid.SampledFrom([]string{`"a"`, `"a"`, `"a"`, `"b"`}).Draw(t, "content"),
+	})
+	require.NoError(t, err)
+	return e
+}
+
+func (w *world) append(t *rapid.T) {
+	events := make([]router.Event, rapid.IntRange(1, 5).Draw(t, "events"))
+	for i := range events {
+		events[i] = w.someEvent(t)
+	}
+	expected, got := w.m.append(events), w.store.Append(context.Background(), events)
+	require.Len(t, got, len(expected))
+	for i := range expected {
+		require.Equal(t, router.ErrorCode(expected[i].Err), router.ErrorCode(got[i].Err), "event %d: %v", i, got[i].Err)
+		require.Equal(t, expected[i].Position, got[i].Position, "event %d", i)
+		require.Equal(t, expected[i].Duplicate, got[i].Duplicate, "event %d", i)
+	}
+}
+
+// appendUnheard loses the reply once: nobody must notice.
+func (w *world) appendUnheard(t *rapid.T) {
+	w.losing.Store(true)
+	w.append(t)
+	w.losing.Store(false)
+}
+
+// partition draws a partition.
+func (w *world) partition(t *rapid.T) *modelPartition {
+	if len(w.m.partitions) == 1 {
+		return w.m.partitions[0]
+	}
+	return w.m.partitions[rapid.IntRange(0, len(w.m.partitions)-1).Draw(t, "partition")]
+}
+
+func (w *world) subscriptions() []router.Subscription { return byID(w.m.subs) }
+
+func byID(subs map[string]router.Subscription) []router.Subscription {
+	return slices.SortedFunc(maps.Values(subs), func(a, b router.Subscription) int { return strings.Compare(a.ID, b.ID) })
+}
+
+func queueOf(s router.Subscription) router.Queue {
+	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight}
+}
+
+// batch draws what a reader at the cursor could want to apply: some events, the last one perhaps in part, matched by anybody that it knows.
+func (w *world) batch(t *rapid.T, p *modelPartition, known modelSnapshot) (b router.Batch, ok bool) {
+	records := slices.Clone(p.log)
+	records = slices.DeleteFunc(records, func(r router.Record) bool {
+		c := r.Position.Compare(p.cursor.Position)
+		return c < 0 || c == 0 && p.cursor.Target == ""
+	})
+	if len(records) == 0 {
+		return b, false
+	}
+	w.checkRead(t, p, records)
+	records = records[:rapid.IntRange(1, min(len(records), 5)).Draw(t, "events")]
+	last := records[len(records)-1].Position
+	b = router.Batch{Partition: p.number, From: p.cursor, To: router.Cursor{Position: last}, Token: known.tokens[p.number], Events: len(records)}
+	if sub, ok := w.some(t); ok && rapid.IntRange(0, 5).Draw(t, "partly") == 0 {
+		b.To.Target = sub.ID
+		b.Events--
+	}
+	if b.To.Position == b.From.Position && b.To.Target != "" && b.To.Target <= b.From.Target {
+		return b, false
+	}
+	for _, sub := range byID(known.subs) {
+		w.match(t, &b, sub, records)
+	}
+	return b, true
+}
+
+// checkRead: what is not applied can be read.
+func (w *world) checkRead(t *rapid.T, p *modelPartition, records []router.Record) {
+	after := p.cursor.Position
+	if p.cursor.Target != "" {
+		records = records[1:]
+	}
+	found, err := w.store.ReadLog(context.Background(), after, 1000, 0)
+	require.NoError(t, err)
+	require.Equal(t, append([]router.Record{}, records...), found)
+}
+
+// match lets a subscription match some of the events, as far as the cursors let it.
+func (w *world) match(t *rapid.T, b *router.Batch, sub router.Subscription, records []router.Record) {
+	e := router.Enqueue{
+		Queue: queueOf(sub), Take: rapid.IntRange(0, 3).Draw(t, "take"),
+		Lease: rapid.SampledFrom([]time.Duration{1, 50, 3_600_000}).Draw(t, "lease") * time.Millisecond,
+	}
+	for _, r := range records {
+		before := r.Position == b.From.Position && sub.ID <= b.From.Target
+		after := r.Position == b.To.Position && b.To.Target != "" && sub.ID > b.To.Target
+		if before || after {
+			continue
+		}
+		switch rapid.IntRange(0, 19).Draw(t, "matches") {
+		case 0:
+			b.Misfits = append(b.Misfits, router.Misfit{Position: r.Position, Subscription: sub.ID, Reason: "queue-unusable"})
+		case 1, 2, 3, 4, 5:
+		default:
+			e.Entries = append(e.Entries, r.Position)
+		}
+	}
+	if len(e.Entries) > 0 {
+		b.Enqueues = append(b.Enqueues, e)
+	}
+}
+
+func (w *world) apply(t *rapid.T) {
+	b, ok := w.batch(t, w.partition(t), w.newest())
+	if !ok {
+		return
+	}
+	if rapid.IntRange(0, 9).Draw(t, "misfit") == 0 && b.From.Position != b.To.Position {
+		b.Misfits = append(b.Misfits, router.Misfit{Position: b.To.Position, Reason: "malformed"})
+	}
+	w.applyAsModel(t, b)
+}
+
+func (w *world) applyAsModel(t *rapid.T, b router.Batch) {
+	expected := w.m.apply(b)
+	got, err := w.store.Apply(context.Background(), b)
+	require.NoError(t, err)
+	require.Equal(t, expected, got)
+	w.held = append(w.held, got.Claimed...)
+}
+
+// applyWrongly starts from a cursor where the partition does not stand, or from other definitions.
+func (w *world) applyWrongly(t *rapid.T) {
+	b, ok := w.batch(t, w.partition(t), w.newest())
+	if !ok {
+		return
+	}
+	switch rapid.IntRange(0, 3).Draw(t, "wrong") {
+	case 0:
+		b.Token = strconv.FormatUint(w.m.version, 10) + ".other"
+	case 1:
+		b.From.Target += "x"
+	case 2:
+		b.From.Position.Seq++
+	default:
+		b.From, b.Token = b.To, ""
+	}
+	w.applyAsModel(t, b)
+}
+
+// applyLate applies what was matched under definitions of some time ago.
+func (w *world) applyLate(t *rapid.T) {
+	i := rapid.IntRange(max(len(w.m.snapshots)-3, 0), len(w.m.snapshots)-1).Draw(t, "snapshot")
+	if b, ok := w.batch(t, w.partition(t), w.m.snapshots[i]); ok {
+		w.applyAsModel(t, b)
+	}
+}
+
+func (w *world) newest() modelSnapshot { return w.m.snapshots[len(w.m.snapshots)-1] }
+
+// applyToSpoilt finds a key of a queue in use for something else: nothing is done, and the answer says which queue.
+func (w *world) applyToSpoilt(t *rapid.T) {
+	p := w.partition(t)
+	b, ok := w.batch(t, p, w.newest())
+	if !ok || len(b.Enqueues) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(b.Enqueues)-1).Draw(t, "queue")
+	name := rapid.SampledFrom([]string{"q:", "l:", "c:"}).Draw(t, "key") + b.Enqueues[i].Queue.Subscription
+	key := redisstore.KeyIn(w.store, p.number, name)
+	ctx := context.Background()
+	if w.raw.Exists(ctx, key).Val() != 0 {
+		return
+	}
+	require.NoError(t, w.raw.Set(ctx, key, "spoilt", 0).Err())
+	got, err := w.store.Apply(ctx, b)
+	require.NoError(t, err)
+	require.Equal(t, router.Applied{Status: router.Unusable, Unusable: i}, got)
+	require.NoError(t, w.raw.Del(ctx, key).Err())
+}
+
+func (w *world) lookForDue(t *rapid.T) {
+	p := w.partition(t)
+	kind := rapid.SampledFrom([]router.SinkKind{router.WebhookSink, router.HandlerSink}).Draw(t, "kind")
+	limit := rapid.IntRange(1, 5).Draw(t, "limit")
+	due, next := p.dueQueues(w.m.now, kind, limit)
+	gotDue, gotNext, err := w.store.DueQueues(context.Background(), p.number, kind, limit)
+	require.NoError(t, err)
+	require.Equal(t, append([]string{}, due...), gotDue)
+	require.Equal(t, next, gotNext)
+}
+
+// claim asks for deliveries of some queues, perhaps of one that was deleted a moment ago.
+func (w *world) claim(t *rapid.T) {
+	p := w.partition(t)
+	var claims []router.Claim
+	for _, q := range w.knownQueues(p) {
+		if rapid.IntRange(0, 2).Draw(t, "skip") == 0 {
+			continue
+		}
+		claims = append(claims, router.Claim{
+			Queue: q, Max: rapid.SampledFrom([]int{0, 1, 2, 3, 100}).Draw(t, "max"),
+			Lease: rapid.SampledFrom([]time.Duration{1, 50, 3_600_000}).Draw(t, "lease") * time.Millisecond,
+		})
+	}
+	if len(claims) > 0 {
+		w.claimAsModel(t, p, claims)
+	}
+}
+
+// knownQueues are those of the live subscriptions, and those of deleted ones that a slow replica still knows.
+func (w *world) knownQueues(p *modelPartition) (queues []router.Queue) {
+	for _, sub := range w.subscriptions() {
+		queues = append(queues, queueOf(sub))
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.gone)) {
+		queues = append(queues, router.Queue{Subscription: id, Kind: router.WebhookSink, Enabled: true, MaxInFlight: 3})
+	}
+	return queues
+}
+
+func (w *world) claimAsModel(t *rapid.T, p *modelPartition, claims []router.Claim) {
+	before := map[string]int{}
+	for _, c := range claims {
+		before[c.Queue.Subscription] = len(p.queue(c.Queue.Subscription).leases)
+	}
+	expected := w.m.claim(p, claims)
+	got, token, err := w.store.ClaimDeliveries(context.Background(), p.number, claims)
+	require.NoError(t, err)
+	require.Equal(t, p.token, token)
+	w.m.notePermits(claims, got)
+	w.held = append(w.held, got...)
+	for i := range got {
+		got[i].Permit = ""
+	}
+	require.Equal(t, expected, got)
+	for _, c := range claims {
+		id := c.Queue.Subscription
+		require.LessOrEqual(t, len(p.queue(id).leases), max(c.Queue.MaxInFlight, before[id]), "in flight")
+		require.LessOrEqual(t, w.m.livePermits(id), c.Queue.MaxInFlight, "in flight over all partitions")
+	}
+}
+
+// settle reports on some deliveries that were claimed, some of them long ago.
+func (w *world) settle(t *rapid.T) {
+	p := w.partition(t)
+	chosen := map[router.Position]map[string]bool{}
+	var settlements []router.Settlement
+	for i := len(w.held) - 1; i >= 0; i-- {
+		c := w.held[i]
+		if c.Entry.Position.Partition != p.number || chosen[c.Entry.Position][c.Queue.Subscription] || rapid.IntRange(0, 2).Draw(t, "not yet") == 0 {
+			continue
+		}
+		if chosen[c.Entry.Position] == nil {
+			chosen[c.Entry.Position] = map[string]bool{}
+		}
+		chosen[c.Entry.Position][c.Queue.Subscription] = true
+		settlements = append(settlements, w.settlement(t, c))
+		if rapid.IntRange(0, 9).Draw(t, "told twice") > 0 {
+			w.held = slices.Delete(w.held, i, i+1)
+		}
+	}
+	if len(settlements) > 0 {
+		w.settleAsModel(t, p, settlements)
+	}
+}
+
+func (w *world) settlement(t *rapid.T, c router.Claimed) router.Settlement {
+	s := router.Settlement{
+		Claimed: c, Verdict: rapid.SampledFrom([]router.Verdict{router.Delivered, router.Delivered, router.Retrying, router.Dead}).Draw(t, "verdict"),
+		Unstarted: rapid.IntRange(0, 5).Draw(t, "unstarted") == 0,
+	}
+	if s.Verdict == router.Delivered {
+		s.Attempt.Outcome = router.OutcomeDelivered
+		return s
+	}
+	s.Attempt = router.Attempt{
+		At: time.UnixMilli(w.m.now - 7).UTC(), Duration: router.Duration(7 * time.Millisecond),
+		Outcome: rapid.SampledFrom([]router.Outcome{router.OutcomeStatus, router.OutcomeReset}).Draw(t, "outcome"),
+	}
+	if s.Attempt.Outcome == router.OutcomeStatus {
+		s.Attempt.StatusCode, s.Attempt.Response = 500, "line one\nline \"two\"\x00"
+	} else if rapid.Bool().Draw(t, "error") {
+		s.Attempt.Error = "connection\nreset"
+	}
+	if s.Verdict == router.Retrying {
+		s.After = rapid.SampledFrom([]time.Duration{0, 1, 50, 3_600_000}).Draw(t, "after") * time.Millisecond
+	}
+	return s
+}
+
+func (w *world) settleAsModel(t *rapid.T, p *modelPartition, settlements []router.Settlement) {
+	expected := w.m.settle(p, settlements)
+	got, err := w.store.SettleDeliveries(context.Background(), p.number, settlements)
+	require.NoError(t, err)
+	require.Equal(t, expected, got)
+}

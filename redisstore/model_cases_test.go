@@ -1,0 +1,114 @@
+package redisstore_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/streamlatch/streamlatch/internal/redistest"
+	"github.com/streamlatch/streamlatch/redisstore"
+)
+
+// Random histories, step by step against the model. More of them: go test -run Model -rapid.checks=5000, longer ones: -rapid.steps=200.
+
+func TestTheStoreHoldsWhatTheModelHoldsOnMiniredis(t *testing.T) {
+	mini := redistest.Mini(t)
+	testAgainstModel(t, mini.Addr(), 0, func(*world) testClock { return miniClock{mini} })
+}
+
+func TestTheStoreHoldsWhatTheModelHoldsOnRedis(t *testing.T) {
+	server := redistest.Start(t, redistest.Args("--stream-node-max-entries", "2")) // so that trimming, which goes by nodes, bites
+	testAgainstModel(t, server.Addr(), 2, func(w *world) testClock { return newFalseClock(w) })
+}
+
+func testAgainstModel(t *testing.T, addr string, slack int, clock func(*world) testClock) {
+	for name, change := range map[string]func(*redisstore.Config){
+		"tight":              func(c *redisstore.Config) { c.LogMaxBytes = 1 },
+		"roomy":              func(c *redisstore.Config) { c.LogMaxBytes = 1 << 30 },
+		"several partitions": func(c *redisstore.Config) { c.LogMaxBytes, c.Partitions = 1, 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, addr, slack, change, clock)
+			rapid.Check(t, func(t *rapid.T) {
+				w.begin(t, 1_700_000_000_000)
+				w.create(t)
+				w.create(t)
+				t.Repeat(w.actions())
+				w.finish(t)
+			})
+		})
+	}
+}
+
+func newWorld(t *testing.T, addr string, slack int, change func(*redisstore.Config), clock func(*world) testClock) *world {
+	w := &world{retain: 24 * time.Hour, keep: 1, slack: slack}
+	w.store = open(t, addr, func(c *redisstore.Config) {
+		c.Namespace, c.DedupeWindow, c.DeadLetterRetention, c.Retention = "model", dedupeWindow, deadRetention, w.retain
+		change(c)
+		if c.LogMaxBytes > 1 {
+			w.keep = 1 << 20
+		}
+	})
+	w.raw = redistest.Client(t, addr)
+	w.clock = clock(w)
+	w.names = redisstore.ScriptNames(w.store)
+	redisstore.AddHook(w.store, w)
+	require.NoError(t, w.raw.FlushAll(context.Background()).Err())
+	return w
+}
+
+// miniClock is miniredis' own clock.
+type miniClock struct {
+	server *miniredis.Miniredis
+}
+
+func (c miniClock) set(ms int64) { c.server.SetTime(time.UnixMilli(ms)) }
+
+// falseClock stands in for the clock of a real Redis, which can't be set: scripts read a key of the namespace instead, and so does who asks for TIME.
+type falseClock struct {
+	raw *redis.Client
+	ms  atomic.Int64
+}
+
+const falseTime = `(function()
+    local ms = redis.call('GET', string.match(KEYS[1], '^[^:]+') .. ':clock')
+    return { string.sub(ms, 1, -4), string.sub(ms, -3) .. '000' }
+  end)()`
+
+func newFalseClock(w *world) *falseClock {
+	c := &falseClock{raw: w.raw}
+	redisstore.ChangeScripts(w.store, func(source string) string { return strings.Replace(source, "redis.call('TIME')", falseTime, 1) })
+	redisstore.AddHook(w.store, c)
+	return c
+}
+
+func (c *falseClock) set(ms int64) {
+	c.ms.Store(ms)
+	c.raw.Set(context.Background(), "model:clock", ms, 0)
+}
+
+// ProcessHook answers TIME.
+func (c *falseClock) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if asked, ok := cmd.(*redis.TimeCmd); ok {
+			asked.SetVal(time.UnixMilli(c.ms.Load()))
+		}
+		return err
+	}
+}
+
+// DialHook changes nothing.
+func (c *falseClock) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessPipelineHook changes nothing.
+func (c *falseClock) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
