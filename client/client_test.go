@@ -182,9 +182,15 @@ func TestWhatIsNoProblemIsAStatus(t *testing.T) {
 
 func TestAReadIsRepeatedUntilThePatienceIsOver(t *testing.T) {
 	busy := problem(503, `{"type":"/problems/unavailable","retryable":true}`, "Retry-After", "2")
-	c, _, w := startWith(t, client.Config{Retry: client.Retry{For: 5 * time.Second}}, busy, busy, busy)
+	var told []time.Duration
+	onWait := func(err error, d time.Duration) {
+		require.ErrorContains(t, err, "503")
+		told = append(told, d)
+	}
+	c, _, w := startWith(t, client.Config{Retry: client.Retry{For: 5 * time.Second, OnWait: onWait}}, busy, busy, busy)
 	_, err := c.Status(t.Context())
 	require.ErrorContains(t, err, "503")
+	require.Equal(t, w.list, told)
 	require.Equal(t, []time.Duration{2 * time.Second, 2 * time.Second}, w.list)
 }
 

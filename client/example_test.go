@@ -3,7 +3,6 @@ package client_test
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 
 	"github.com/streamlatch/streamlatch/client"
@@ -27,7 +26,7 @@ func ExampleClient_Publish() {
 }
 
 func ExampleClient_Stream() {
-	server := httptest.NewServer(http.HandlerFunc(sse("id: c1\ndata: {\"position\":\"0:1732128000000-0\",\"event\":{\"type\":\"order.paid\"}}\n\n")))
+	server := httptest.NewServer(sse("id: c1\ndata: {\"position\":\"0:1732128000000-0\",\"event\":{\"type\":\"order.paid\"}}\n\n"))
 	defer server.Close()
 
 	c, err := client.New(client.Config{Server: server.URL})

@@ -60,7 +60,7 @@ func (p *publishing) send(ctx context.Context, pending []int) error {
 		}
 		if after, ok := isWorthRepeating(always, err); ok {
 			p.resent = true
-			if p.attempts.wait(ctx, after) {
+			if p.attempts.wait(ctx, after, err) {
 				pending = left
 				continue
 			}

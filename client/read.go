@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -68,9 +69,7 @@ const page = 500
 func list[T any](ctx context.Context, c *Client, path string, query url.Values) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		q := url.Values{"limit": {strconv.Itoa(page)}}
-		for name, values := range query {
-			q[name] = values
-		}
+		maps.Copy(q, query)
 		for {
 			var got struct {
 				Items []T    `json:"items"`

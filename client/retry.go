@@ -17,10 +17,13 @@ type Retry struct {
 	First time.Duration
 	// Most is the longest wait. Defaults to 5 seconds.
 	Most time.Duration
+	// OnWait is told why and how long, before each wait. Defaults to nobody.
+	OnWait func(err error, d time.Duration)
 }
 
 func (r Retry) withDefaults() Retry {
-	return Retry{cmp.Or(r.For, 30*time.Second), cmp.Or(r.First, 200*time.Millisecond), cmp.Or(r.Most, 5*time.Second)}
+	r.For, r.First, r.Most = cmp.Or(r.For, 30*time.Second), cmp.Or(r.First, 200*time.Millisecond), cmp.Or(r.Most, 5*time.Second)
+	return r
 }
 
 // repeat says when a call may be made again.
@@ -43,16 +46,19 @@ func (r Retry) begin(c *Client) *attempts { return &attempts{client: c, left: r.
 // again waits before another attempt; it returns false where there should be none.
 func (a *attempts) again(ctx context.Context, allowed repeat, err error) bool {
 	after, ok := isWorthRepeating(allowed, err)
-	return ok && a.wait(ctx, after)
+	return ok && a.wait(ctx, after, err)
 }
 
-// wait waits for the backoff's time, at least for the given one.
-func (a *attempts) wait(ctx context.Context, least time.Duration) bool {
+// wait waits for the backoff's time after an error, at least for the given one.
+func (a *attempts) wait(ctx context.Context, least time.Duration, err error) bool {
 	d := max(least, a.backoff())
 	if d > a.left || ctx.Err() != nil {
 		return false
 	}
 	a.left -= d
+	if notify := a.client.cfg.Retry.OnWait; notify != nil {
+		notify(err, d)
+	}
 	return a.client.cfg.Sleep(ctx, d) == nil
 }
 

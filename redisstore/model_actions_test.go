@@ -307,7 +307,7 @@ func (w *world) claimAsModel(t *rapid.T, p *modelPartition, claims []router.Clai
 	for _, c := range claims {
 		id := c.Queue.Subscription
 		require.LessOrEqual(t, len(p.queue(id).leases), max(c.Queue.MaxInFlight, before[id]), "in flight")
-		require.LessOrEqual(t, w.m.livePermits(id), c.Queue.MaxInFlight, "in flight over all partitions")
+		require.LessOrEqual(t, len(w.m.livePermits(id)), c.Queue.MaxInFlight, "in flight over all partitions")
 	}
 }
 

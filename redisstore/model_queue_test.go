@@ -110,7 +110,7 @@ func (p *modelPartition) enqueue(now int64, e router.Enqueue, applied *router.Ap
 }
 
 func claimedAs(q router.Queue, position router.Position, attempt int, expires int64) router.Claimed {
-	return router.Claimed{Queue: q, Entry: router.Entry{Position: position}, Attempt: attempt, Lease: decimal(expires)}
+	return router.Claimed{Queue: q, Entry: router.Entry{Position: position}, Attempt: attempt, Lease: decimal(expires), Name: position.ID()}
 }
 
 func (p *modelPartition) lookNoLaterThan(q router.Queue, at int64) {
@@ -164,20 +164,17 @@ func (m *model) claim(p *modelPartition, claims []router.Claim) []router.Claimed
 	for _, c := range claims {
 		want := c.Max
 		if len(m.partitions) > 1 {
-			want = min(want, max(c.Queue.MaxInFlight-m.livePermits(c.Queue.Subscription), 0))
+			want = min(want, max(c.Queue.MaxInFlight-len(m.livePermits(c.Queue.Subscription)), 0))
 		}
 		claimed = append(claimed, p.claim(m.now, c, want)...)
 	}
 	return claimed
 }
 
-func (m *model) livePermits(id string) (n int) {
-	for _, until := range m.permits[id] {
-		if until > m.now {
-			n++
-		}
-	}
-	return n
+// livePermits are those that have not run out.
+func (m *model) livePermits(id string) map[string]int64 {
+	maps.DeleteFunc(m.permits[id], func(_ string, until int64) bool { return until <= m.now })
+	return m.permits[id]
 }
 
 // notePermits records what permits a claim has taken.
@@ -254,6 +251,7 @@ func (m *model) settle(p *modelPartition, settlements []router.Settlement) []rou
 				one.Lost++
 			}
 		}
+		m.livePermits(queue.Subscription)
 		if _, gone := p.gone[queue.Subscription]; gone {
 			settled = append(settled, one)
 			continue

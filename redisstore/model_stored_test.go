@@ -32,7 +32,7 @@ type storedQueue struct {
 	Leases   map[string]int64
 	Attempts map[string]string // number, and outcomes
 	Counters map[string]string
-	Permits  map[string]int64 // those that have not run out
+	Permits  map[string]int64
 }
 
 // retained is what Redis keeps of events: which, beyond the log, and for whom.
@@ -79,7 +79,6 @@ func (w *world) lookAtQueue(ctx context.Context, pipe redis.Pipeliner, key func(
 			Permits: scores(permits.Val()),
 		}
 		delete(q.Counters, "popped") // how the script finds its place again, which nobody else sees
-		maps.DeleteFunc(q.Permits, func(_ string, until int64) bool { return until <= w.m.now })
 		for entry, text := range q.Attempts {
 			q.Attempts[entry] = summary(text)
 		}
@@ -139,11 +138,7 @@ func (w *world) expected(p *modelPartition) stored {
 	for id := range w.m.changed {
 		q := p.queue(id).expected()
 		if redisstore.Home(w.store, id) == p.number {
-			for name, until := range w.m.permits[id] {
-				if until > w.m.now {
-					q.Permits[name] = until
-				}
-			}
+			maps.Copy(q.Permits, w.m.permits[id])
 		}
 		s.add(id, q)
 	}

@@ -82,7 +82,7 @@ func readApplied(b router.Batch, words []string) (router.Applied, error) {
 		}
 		e := b.Enqueues[i-1]
 		for _, position := range e.Entries[:min(taken, len(e.Entries))] {
-			applied.Claimed = append(applied.Claimed, router.Claimed{Queue: e.Queue, Entry: router.Entry{Position: position}, Attempt: 1, Lease: lease})
+			applied.Claimed = append(applied.Claimed, router.Claimed{Queue: e.Queue, Entry: router.Entry{Position: position}, Attempt: 1, Lease: lease, Name: position.ID()})
 		}
 		if taken < len(e.Entries) {
 			applied.Ready = append(applied.Ready, e.Queue)

@@ -87,7 +87,7 @@ func readClaimed(partition int, claims []router.Claim, permits []permits, words 
 		take := func(entry string, attempt int) {
 			parsed, err := parseEntry(partition, entry)
 			r.fail(err)
-			claimed = append(claimed, router.Claimed{Queue: c.Queue, Entry: parsed, Attempt: attempt, Lease: lease, Permit: permits[i].use()})
+			claimed = append(claimed, router.Claimed{Queue: c.Queue, Entry: parsed, Attempt: attempt, Lease: lease, Name: entry, Permit: permits[i].use()})
 		}
 		for range r.integer() {
 			entry := r.word()
@@ -139,8 +139,6 @@ func parseEntry(partition int, word string) (router.Entry, error) {
 	position, err := router.ParseStreamID(partition, id)
 	return router.Entry{Position: position, Suffix: suffix}, err
 }
-
-func entryName(e router.Entry) string { return e.Position.ID() + e.Suffix }
 
 // SettleDeliveries records outcomes; see router.QueueStore.
 func (s *Store) SettleDeliveries(ctx context.Context, partition int, settlements []router.Settlement) ([]router.Settled, error) {
@@ -197,9 +195,10 @@ func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []
 		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id))
 		args = append(args, id, q.MaxInFlight, len(group), lowest(group).ID())
 		var details []any
-		for _, one := range group {
-			word := verdictWord(one)
-			args = append(args, entryName(one.Claimed.Entry), one.Claimed.Lease, one.Claimed.Attempt, word, one.After.Milliseconds())
+		for i := range group {
+			one := &group[i]
+			word := verdictWord(*one)
+			args = append(args, &one.Claimed.Name, &one.Claimed.Lease, one.Claimed.Attempt, word, one.After.Milliseconds()) // pointers: less garbage
 			if word == "retry" || word == "dead" {
 				details = append(details, attemptRecord(one.Attempt), describe(one.Attempt))
 			}

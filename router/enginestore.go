@@ -118,6 +118,7 @@ type Claimed struct {
 	Entry   Entry
 	Attempt int    // counted from 1
 	Lease   string // names the lease; Settle asks for it
+	Name    string // the store's, of the entry
 	Permit  string // the store's
 }
 

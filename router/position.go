@@ -19,7 +19,8 @@ func (p Position) String() string { return strconv.Itoa(p.Partition) + ":" + p.I
 
 // ID prints the stream ID: "1732128000000-0".
 func (p Position) ID() string {
-	return strconv.FormatInt(p.MS, 10) + "-" + strconv.FormatUint(p.Seq, 10)
+	var text [41]byte // the longest there is
+	return string(strconv.AppendUint(append(strconv.AppendInt(text[:0], p.MS, 10), '-'), p.Seq, 10))
 }
 
 // AcceptedAt is when Redis accepted the event.

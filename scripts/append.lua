@@ -69,6 +69,7 @@ local function judge(i, known)
     word = 'reused'
   elseif string.sub(known, 17, 24) == nonce and not here[identities[i]] then
     word = 'repeat'
+    here[identities[i]] = known
   end
   local n = #results
   results[n + 1], results[n + 2], results[n + 3] = i, word, string.sub(known, 25)

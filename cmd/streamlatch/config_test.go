@@ -141,6 +141,14 @@ func TestAFlagGoesBeforeAVariableBeforeTheFileBeforeTheDefault(t *testing.T) {
 	}
 }
 
+func TestAnEmptyFileIsAFile(t *testing.T) {
+	for _, text := range []string{"# nothing is set\n", "{}", "---\n"} {
+		e, err := load(t, false, nil, []string{aRedis}, text)
+		require.NoError(t, err, text)
+		require.Equal(t, "sl", e.config.Store.Namespace)
+	}
+}
+
 func TestTheFileIsNamedByAFlagOrAVariable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("namespace: filed"), 0o600))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -63,11 +64,18 @@ func (p *process) connect(cmd *cobra.Command) *connection {
 	return c
 }
 
+// impatience is how long commands that somebody waits for try to reach a server.
+const impatience = 2 * time.Second
+
 // client makes the client of that server.
 func (c *connection) client() (*client.Client, error) {
+	return c.clientWith(client.Retry{For: impatience})
+}
+
+func (c *connection) clientWith(r client.Retry) (*client.Client, error) {
 	made, err := client.New(client.Config{
 		Server: cmp.Or(c.server, c.process.getenv(serverVariable)), APIKey: cmp.Or(c.apiKey, c.process.getenv(apiKeyVariable)),
-		UserAgent: "streamlatch/" + programVersion(), Sleep: c.process.pause,
+		UserAgent: "streamlatch/" + programVersion(), Sleep: c.process.pause, Retry: r,
 	})
 	if err != nil {
 		return nil, usageError{err}

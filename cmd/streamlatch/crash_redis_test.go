@@ -59,12 +59,13 @@ func TestLostRepliesOfRedisLoseAndRepeatNoEvent(t *testing.T) {
 
 	tr.settle()
 	t.Logf("%+v", done)
-	require.Greater(t, done.Swallowed, 50)
-	require.Greater(t, done.Cut, 15)
+	require.Greater(t, done.Swallowed, 30)
+	require.Greater(t, done.Cut, 8)
 	tr.check()
 }
 
 func TestAPausedRedisMeans503WithRetryAfterUntilItIsBack(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	const (
 		singles = 400
 		batches = 12 // of several hundred events, which the store commits one by one

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,6 +94,8 @@ type setup struct {
 	flags    []string
 	events   int
 	latency  time.Duration // of the receiver
+	timeout  time.Duration // of webhooks. Defaults to 1s; a delivery whose replica is killed is made again 5s after it
+	inFlight int           // deliveries under way at a time, for each webhook. Defaults to 200
 }
 
 // newTrial starts a deployment with its subscriptions. The seed is random, unless STREAMLATCH_TEST_SEED says which.
@@ -112,7 +115,7 @@ func newTrial(t testing.TB, s setup) *trial {
 	for i := range s.replicas {
 		tr.replicas = append(tr.replicas, startReplica(t, "replica "+strconv.Itoa(i), s.url, tr.flags...))
 	}
-	tr.subscribe()
+	tr.subscribe(cmp.Or(s.timeout, time.Second), cmp.Or(s.inFlight, 200))
 	tr.makeEvents(s.events)
 	t.Logf("seed %d, %d events", tr.seed, s.events)
 	return tr
@@ -131,7 +134,7 @@ func seedOf(t testing.TB) uint64 {
 // random makes a generator of its own for each purpose.
 func (tr *trial) random(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(tr.seed, purpose)) }
 
-func (tr *trial) subscribe() {
+func (tr *trial) subscribe(timeout time.Duration, inFlight int) {
 	for name, types := range queues {
 		sub, err := tr.store.CreateSubscription(tr.Context(), router.Subscription{
 			Name: name, Enabled: true, Filter: router.Filter{Types: types}, Sink: router.Sink{Kind: router.HandlerSink}, Delivery: router.DefaultDelivery(),
@@ -143,12 +146,11 @@ func (tr *trial) subscribe() {
 	require.NoError(tr, err)
 	for name, w := range webhooks {
 		url, secret := tr.receiver.add(tr, name)
-		// A delivery whose replica is killed is made again when its lease has run out, 5 s after the timeout.
 		document, err := json.Marshal(map[string]any{
 			"filter": map[string]any{"types": w.types},
-			"sink":   map[string]any{"kind": "webhook", "url": url, "secret": secret, "mode": w.mode, "timeout": "1s"},
+			"sink":   map[string]any{"kind": "webhook", "url": url, "secret": secret, "mode": w.mode, "timeout": timeout.String()},
 			"delivery": map[string]any{
-				"max_in_flight": 200, "retry": map[string]any{"schedule": slices.Repeat([]string{"300ms"}, 40), "jitter": 0.2},
+				"max_in_flight": inFlight, "retry": map[string]any{"schedule": slices.Repeat([]string{"300ms"}, 40), "jitter": 0.2},
 			},
 		})
 		require.NoError(tr, err)

@@ -112,8 +112,8 @@ func TestYAMLThatCannotBeParsedNamesTheFile(t *testing.T) {
 	require.ErrorContains(t, err, "stdin:1: name")
 }
 
-// applied is what the server holds after apply.
-func applied(t testing.TB, m *memory, url, text string, args ...string) string {
+// applied is what apply prints.
+func applied(t testing.TB, url, text string, args ...string) string {
 	t.Helper()
 	p, stdout, stderr := testProcess(serverVariable + "=" + url)
 	p.stdin = strings.NewReader(text)
@@ -136,9 +136,9 @@ func TestApplyTwiceChangesNothingTheSecondTime(t *testing.T) {
 			url := startAPI(t, m, func(c *httpapi.Config) {
 				c.Rules.Delivery = router.Delivery{Retry: router.Retry{Jitter: 0.5}, MaxInFlight: 3} // the server's own defaults are no difference
 			})
-			require.Contains(t, applied(t, m, url, text), "1 created, 0 changed, 0 unchanged")
+			require.Contains(t, applied(t, url, text), "1 created, 0 changed, 0 unchanged")
 			before := m.subs[0]
-			require.Contains(t, applied(t, m, url, text), "0 created, 0 changed, 1 unchanged")
+			require.Contains(t, applied(t, url, text), "0 created, 0 changed, 1 unchanged")
 			require.Equal(t, before, m.subs[0])
 		})
 	}
@@ -147,7 +147,7 @@ func TestApplyTwiceChangesNothingTheSecondTime(t *testing.T) {
 func TestApplyDoesNotOverwriteWhatSomebodyElseHasJustChanged(t *testing.T) {
 	m := &memory{}
 	url := startAPI(t, m, nil)
-	applied(t, m, url, "{kind: subscription, name: a, sink: {kind: webhook, url: 'https://a.example'}}")
+	applied(t, url, "{kind: subscription, name: a, sink: {kind: webhook, url: 'https://a.example'}}")
 	definitions, err := readDefinitions(strings.NewReader("{kind: subscription, name: a, title: mine, sink: {kind: webhook, url: 'https://a.example'}}"), []string{"-"})
 	require.NoError(t, err)
 	p, _, _ := testProcess(serverVariable + "=" + url)
@@ -156,7 +156,7 @@ func TestApplyDoesNotOverwriteWhatSomebodyElseHasJustChanged(t *testing.T) {
 	require.NoError(t, err)
 	mine, err := makePlan(t.Context(), api, definitions)
 	require.NoError(t, err)
-	applied(t, m, url, "{kind: subscription, name: a, title: theirs, sink: {kind: webhook, url: 'https://a.example'}}")
+	applied(t, url, "{kind: subscription, name: a, title: theirs, sink: {kind: webhook, url: 'https://a.example'}}")
 	err = mine.apply(t.Context(), api, false, func(step) error { return nil })
 	require.ErrorContains(t, err, `change subscription "a": somebody else has changed it meanwhile`)
 	require.Equal(t, "theirs", m.subs[0].Title)
@@ -168,17 +168,17 @@ func TestASecretIsSentWhenItIsForcedOrSomethingElseDiffers(t *testing.T) {
 	text := func(secret string) string {
 		return "{kind: subscription, name: a, sink: {kind: webhook, url: 'https://a.example', secret: '" + secret + "'}}"
 	}
-	applied(t, m, url, text(listenSecret))
-	require.Contains(t, applied(t, m, url, text(otherSecret)), "its secret is not compared")
+	applied(t, url, text(listenSecret))
+	require.Contains(t, applied(t, url, text(otherSecret)), "its secret is not compared")
 	require.Equal(t, listenSecret, m.subs[0].Sink.Secret)
-	applied(t, m, url, text(otherSecret), "--force")
+	applied(t, url, text(otherSecret), "--force")
 	require.Equal(t, otherSecret, m.subs[0].Sink.Secret)
 }
 
 func TestApplyLeavesAloneWhatIsInNoFile(t *testing.T) {
 	m := &memory{}
 	url := startAPI(t, m, nil)
-	applied(t, m, url, "{kind: subscription, name: a, sink: {kind: webhook, url: 'https://a.example'}}")
-	applied(t, m, url, "{kind: subscription, name: b, sink: {kind: webhook, url: 'https://a.example'}}")
+	applied(t, url, "{kind: subscription, name: a, sink: {kind: webhook, url: 'https://a.example'}}")
+	applied(t, url, "{kind: subscription, name: b, sink: {kind: webhook, url: 'https://a.example'}}")
 	require.Len(t, m.subs, 2)
 }

@@ -118,7 +118,7 @@ func TestTheDocumentedACLIsEnough(t *testing.T) {
 	server := redistest.Start(t)
 	admin := redistest.Client(t, server.Addr())
 	words := []any{"ACL"}
-	for _, word := range strings.Fields(rule[1]) {
+	for word := range strings.FieldsSeq(rule[1]) {
 		words = append(words, word)
 	}
 	require.NoError(t, admin.Do(t.Context(), words...).Err())

@@ -93,7 +93,8 @@ type receiver struct {
 
 // serve answers until ctx ends or enough webhooks have come, and then finishes those under way.
 func (r *receiver) serve(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
+	unused := &unusedConns{conns: map[net.Conn]bool{}}
+	server := &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second, ConnState: unused.note}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	select {
@@ -104,10 +105,41 @@ func (r *receiver) serve(ctx context.Context, listener net.Listener) error {
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.delay+5*time.Second)
 	defer cancel()
+	unused.close()
 	err := server.Shutdown(grace)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return errors.Join(err, r.failed)
+}
+
+// unusedConns are connections on which nothing has come yet. Clients open some in advance, and a server that shuts down waits 5 s for each.
+type unusedConns struct {
+	mu     sync.Mutex
+	conns  map[net.Conn]bool
+	closed bool
+}
+
+// note is a server's ConnState.
+func (u *unusedConns) note(c net.Conn, state http.ConnState) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case state != http.StateNew:
+		delete(u.conns, c)
+	case u.closed:
+		_ = c.Close() // nobody waits for what becomes of it
+	default:
+		u.conns[c] = true
+	}
+}
+
+func (u *unusedConns) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	for c := range u.conns {
+		_ = c.Close() // nobody waits for what becomes of it
+	}
 }
 
 // received is a webhook as it is printed.

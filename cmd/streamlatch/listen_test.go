@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -86,6 +87,18 @@ func TestListenAnswersAsItIsTold(t *testing.T) {
 	require.Equal(t, 503, deliver(t, url, listenSecret, "dlv_1", p.now(), structured(), anEvent))
 	wait()
 	require.Equal(t, 2*time.Second, <-delays)
+}
+
+func TestListenDoesNotWaitForConnectionsOnWhichNothingComes(t *testing.T) {
+	url, p, wait := startListen(t, "-n", "1")
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.Trim(strings.TrimPrefix(url, "http://"), "/"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	begin := time.Now()
+	require.Equal(t, 200, deliver(t, url, listenSecret, "dlv_1", p.now(), structured(), anEvent))
+	_, code := wait()
+	require.Equal(t, exitDone, code)
+	require.Less(t, time.Since(begin), 4*time.Second)
 }
 
 func TestListenTakesPostsOnly(t *testing.T) {

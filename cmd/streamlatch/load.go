@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"regexp"
@@ -279,8 +280,10 @@ func readFile(path string) (layer, error) {
 func keyLines(text []byte) (map[string]int, error) {
 	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
 	var document, more yaml.Node
-	if err := decoder.Decode(&document); err != nil {
-		return map[string]int{}, nil // empty; what is not YAML was refused before
+	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+		return map[string]int{}, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("find the lines of settings: %w", err)
 	}
 	if decoder.Decode(&more) == nil {
 		return nil, fmt.Errorf("line %d: holds more than one YAML document", more.Line)

@@ -61,12 +61,26 @@ The exit code is 1 if any event was refused.`,
 	return cmd
 }
 
+// publishPatience is how much waiting there may be for one batch.
+const publishPatience = 30 * time.Second
+
+// tellOfWait tells people, once, that and why nothing seems to happen.
+func (p *process) tellOfWait() func(error, time.Duration) {
+	told := false
+	return func(err error, _ time.Duration) {
+		if !told {
+			fmt.Fprintf(p.stderr, "streamlatch: %s; trying again, for %s of waiting at most\n", plain(err.Error()), publishPatience)
+		}
+		told = true
+	}
+}
+
 // publish publishes one event or the events of files; given tells which flags there were.
 func (p *process) publish(ctx context.Context, conn *connection, o publishOptions, files []string, given func(flag string) bool) error {
 	if o.rate < 0 || o.batch < 1 || o.batch > client.MaxBatch {
 		return usagef("--rate must not be negative, and --batch from 1 to %d", client.MaxBatch)
 	}
-	api, err := conn.client()
+	api, err := conn.clientWith(client.Retry{For: publishPatience, OnWait: p.tellOfWait()})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/streamlatch/streamlatch/client"
-	"github.com/streamlatch/streamlatch/httpapi"
 	"github.com/streamlatch/streamlatch/router"
 )
 
@@ -80,12 +79,13 @@ func TestPublishRepeatsWhatTheServerIsTooBusyFor(t *testing.T) {
 		return nil
 	}}
 	url := startAPI(t, m, nil)
-	p, stdout, _ := testProcess(serverVariable + "=" + url)
+	p, stdout, stderr := testProcess(serverVariable + "=" + url)
 	var waited []time.Duration
 	p.pause = func(_ context.Context, d time.Duration) error { waited = append(waited, d); return nil }
 	require.Equal(t, exitDone, p.run(t.Context(), []string{"publish", "--type", "t"}))
 	require.Equal(t, []time.Duration{3 * time.Second, 3 * time.Second}, waited)
 	require.Contains(t, stdout.String(), "published ")
+	require.Equal(t, "streamlatch: 503 No room left: no room; trying again, for 30s of waiting at most\n", stderr.String())
 	require.Len(t, m.records, 1)
 }
 
@@ -142,13 +142,37 @@ func TestAnInputThatCannotBeReadToItsEndIsAFailureAfterWhatCouldBe(t *testing.T)
 	}
 }
 
-func TestBatchesStayBelowTheServersLimit(t *testing.T) {
-	url := startAPI(t, &memory{}, func(c *httpapi.Config) { c.Limits.MaxEventBytes = 8 << 20 })
-	big := `{"type":"t","data":"` + strings.Repeat("x", 3<<20) + `"}`
-	p, stdout, stderr := testProcess(serverVariable + "=" + url)
-	p.stdin = strings.NewReader(strings.Repeat(big, 9))
-	require.Equal(t, exitDone, p.run(t.Context(), []string{"publish", "-"}), stderr.String())
-	require.Equal(t, "9 sent, 0 duplicates, 0 refused\n", stdout.String())
+func TestBatchesStayBelowTheServersLimits(t *testing.T) {
+	big, err := client.NewEvent(client.EventFields{Type: "t", Data: []byte(`"` + strings.Repeat("x", 1<<20) + `"`)})
+	require.NoError(t, err)
+	small, err := client.NewEvent(client.EventFields{Type: "t"})
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		event client.Event
+		want  []int
+	}{
+		"many": {small, []int{5, 5}},
+		"big":  {big, []int{4, 4, 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inputs := make(chan input, 10)
+			for range cap(inputs) {
+				inputs <- input{event: c.event}
+			}
+			close(inputs)
+			pub := &publication{batch: 5}
+			var sizes []int
+			for more := true; more; {
+				var batch []input
+				batch, more, err = pub.collect(t.Context(), inputs)
+				require.NoError(t, err)
+				if len(batch) > 0 {
+					sizes = append(sizes, len(batch))
+				}
+			}
+			require.Equal(t, c.want, sizes)
+		})
+	}
 }
 
 func FuzzEveryInputEndsAndIsReadAlike(f *testing.F) {
