@@ -2,7 +2,6 @@ package cloudevents_test
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -114,7 +113,7 @@ func requireReadOrRefused(t *testing.T, events []router.Event, err error) {
 func requireRefusal(t *testing.T, events []router.Event, err error) {
 	require.Empty(t, events)
 	var e *router.Error
-	require.True(t, errors.As(err, &e), "%v", err)
+	require.ErrorAs(t, err, &e)
 	require.Contains(t, []router.Code{router.Malformed, router.TooLarge, router.Unsupported}, e.Code)
 	require.False(t, e.Code == router.Malformed && len(e.Problems) == 0)
 	require.LessOrEqual(t, len(e.Problems), 20)

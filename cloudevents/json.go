@@ -393,7 +393,7 @@ func (r *reader) syntax(err error) error {
 		return &router.Error{Code: router.Malformed, Message: "the body is empty", Problems: problems{{Location: "body", Message: "must be JSON"}}}
 	}
 	e, ok := errors.AsType[*jsontext.SyntacticError](err)
-	if !ok && err != io.EOF && err != io.ErrUnexpectedEOF {
+	if !ok && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
 	p := router.Problem{Location: "body", Message: "ends too early"}

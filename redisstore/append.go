@@ -216,7 +216,7 @@ func (s *Store) commitOnce(ctx context.Context, partition int, items []item) []r
 	defer cancel()
 	keys, args := s.appendCall(partition, items)
 	for {
-		reply, err := s.appendAndWait(ctx, partition, keys, args)
+		reply, err := s.appendAndWait(ctx, keys, args)
 		switch {
 		case err == nil && reply == "rotate":
 			err = s.rotate(ctx, partition)
@@ -257,7 +257,7 @@ func (s *Store) rotate(ctx context.Context, partition int) error {
 
 // appendAndWait calls append and, where it is asked for, waits until Redis' replicas have what it wrote: on the same connection, since WAIT
 // speaks of what that connection has seen.
-func (s *Store) appendAndWait(ctx context.Context, partition int, keys []string, args []any) (any, error) {
+func (s *Store) appendAndWait(ctx context.Context, keys []string, args []any) (any, error) {
 	if s.config.WaitReplicas == 0 {
 		return s.run(ctx, s.scripts.Append, keys, args...)
 	}

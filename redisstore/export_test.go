@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"context"
 	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1.
 	"encoding/hex"
 
@@ -17,12 +18,16 @@ func KeyIn(s *Store, partition int, name string) string { return s.keys[partitio
 func Home(s *Store, subscription string) int { return home(subscription, len(s.keys)) }
 
 // ChangeScripts makes a store run other scripts than its own from its next call on.
-func ChangeScripts(s *Store, change func(source string) string) {
+func ChangeScripts(ctx context.Context, s *Store, change func(source string) string) error {
 	for _, script := range s.scripts.All() {
 		script.Source = change(script.Source)
 		sum := sha1.Sum([]byte(script.Source)) //nolint:gosec // see the import
 		script.Hash = hex.EncodeToString(sum[:])
+		if err := s.writer.ScriptLoad(ctx, script.Source).Err(); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // ScriptNames maps the hashes of a store's scripts to their names.

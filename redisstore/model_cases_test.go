@@ -25,7 +25,7 @@ func TestTheStoreHoldsWhatTheModelHoldsOnMiniredis(t *testing.T) {
 
 func TestTheStoreHoldsWhatTheModelHoldsOnRedis(t *testing.T) {
 	server := redistest.Start(t, redistest.Args("--stream-node-max-entries", "2")) // so that trimming, which goes by nodes, bites
-	testAgainstModel(t, server.Addr(), 2, func(w *world) testClock { return newFalseClock(w) })
+	testAgainstModel(t, server.Addr(), 2, func(w *world) testClock { return newFalseClock(t, w) })
 }
 
 func testAgainstModel(t *testing.T, addr string, slack int, clock func(*world) testClock) {
@@ -82,9 +82,11 @@ const falseTime = `(function()
     return { string.sub(ms, 1, -4), string.sub(ms, -3) .. '000' }
   end)()`
 
-func newFalseClock(w *world) *falseClock {
+func newFalseClock(t *testing.T, w *world) *falseClock {
 	c := &falseClock{raw: w.raw}
-	redisstore.ChangeScripts(w.store, func(source string) string { return strings.Replace(source, "redis.call('TIME')", falseTime, 1) })
+	require.NoError(t, redisstore.ChangeScripts(t.Context(), w.store, func(source string) string {
+		return strings.Replace(source, "redis.call('TIME')", falseTime, 1)
+	}))
 	redisstore.AddHook(w.store, c)
 	return c
 }

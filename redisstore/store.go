@@ -255,8 +255,11 @@ func isReply(err error) bool {
 // unavailable classifies an error of Redis for a caller.
 func unavailable(err error, doing string) error {
 	e := &router.Error{Code: router.Unavailable, Message: "Redis can't be reached", RetryAfter: time.Second, Err: fmt.Errorf("%s: %w", doing, err)}
-	if isReply(err) && strings.Contains(err.Error(), "OOM ") {
+	switch {
+	case isReply(err) && strings.Contains(err.Error(), "OOM "):
 		e.Code, e.Message, e.RetryAfter = router.Full, "Redis has no memory left", 5*time.Second
+	case isReply(err) && !repeatable(err):
+		e.Message = "Redis refused a command"
 	}
 	return e
 }

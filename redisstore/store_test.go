@@ -258,7 +258,7 @@ func TestAnEventIsAcceptedOnlyWhenReplicasHaveIt(t *testing.T) {
 	require.Equal(t, router.Unavailable, router.ErrorCode(r.Err), "there is no replica")
 
 	replica := redistest.Start(t, redistest.Args("--replicaof", "127.0.0.1", portOf(t, server.Addr())))
-	defer replica.Kill()
+	t.Cleanup(func() { require.NoError(t, replica.Kill()) })
 	eventually(t, func() bool {
 		r := s.Append(t.Context(), []router.Event{event(t, "b", "x.y")})[0]
 		return r.Err == nil

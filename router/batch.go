@@ -110,11 +110,11 @@ func (s *Subscription) queue() Queue {
 }
 
 // withoutQueue turns what a batch adds to one queue into dead letters, since the queue can't take it.
-func (b Batch) withoutQueue(i int, reason string) Batch {
+func (b Batch) withoutQueue(i int) Batch {
 	bad := b.Enqueues[i]
 	b.Enqueues = slices.Delete(slices.Clone(b.Enqueues), i, i+1)
 	for _, position := range bad.Entries {
-		b.Misfits = append(b.Misfits, Misfit{Position: position, Subscription: bad.Queue.Subscription, Reason: reason})
+		b.Misfits = append(b.Misfits, Misfit{Position: position, Subscription: bad.Queue.Subscription, Reason: "queue-unusable"})
 	}
 	return b
 }

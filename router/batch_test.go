@@ -259,7 +259,7 @@ func TestWithoutAQueueItsDeliveriesBecomeMisfitsAndTheOthersStay(t *testing.T) {
 	whole.Misfits = []Misfit{{Position: at(9), Reason: "malformed"}}
 	before := fmt.Sprint(whole)
 
-	less := whole.withoutQueue(1, "queue-unusable")
+	less := whole.withoutQueue(1)
 	require.Equal(t, []Misfit{
 		{Position: at(9), Reason: "malformed"},
 		{Position: at(0), Subscription: target(1), Reason: "queue-unusable"},
@@ -272,7 +272,7 @@ func TestWithoutAQueueItsDeliveriesBecomeMisfitsAndTheOthersStay(t *testing.T) {
 	require.Equal(t, whole.Events, less.Events)
 	require.Equal(t, before, fmt.Sprint(whole), "the batch itself is as it was")
 
-	require.Empty(t, less.withoutQueue(1, "queue-unusable").withoutQueue(0, "queue-unusable").Enqueues)
+	require.Empty(t, less.withoutQueue(1).withoutQueue(0).Enqueues)
 }
 
 func TestAMisfitIsReportedByTheBatchThatCompletesItsRecord(t *testing.T) {

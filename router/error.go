@@ -66,8 +66,7 @@ func Errorf(code Code, format string, args ...any) *Error {
 
 // ErrorCode tells the code of an error, Internal for one that has none.
 func ErrorCode(err error) Code {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	return Internal

@@ -1,7 +1,6 @@
 package router_test
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -254,7 +253,7 @@ func TestPublishersMayNotUseWhatIsReserved(t *testing.T) {
 		}},
 	} {
 		var e *router.Error
-		require.True(t, errors.As(router.CheckReserved(eventWith(t, c.change)), &e))
+		require.ErrorAs(t, router.CheckReserved(eventWith(t, c.change)), &e)
 		require.Equal(t, router.Reserved, e.Code)
 		require.Len(t, e.Problems, 1)
 		require.Equal(t, c.location, e.Problems[0].Location)

@@ -220,7 +220,7 @@ func (p *partition) call(ctx context.Context, batch Batch) (Applied, error) {
 			}
 		case applied.Status == Unusable:
 			p.router.config.Logger.Error("a queue's key holds something else; its deliveries become dead letters", "subscription", batch.Enqueues[applied.Unusable].Queue.Subscription)
-			batch = batch.withoutQueue(applied.Unusable, "queue-unusable")
+			batch = batch.withoutQueue(applied.Unusable)
 		default:
 			return applied, nil
 		}

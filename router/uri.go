@@ -62,7 +62,7 @@ func uriFault(s string, absolute bool) string {
 
 // scanURI checks the bytes one by one and returns which classes it has met.
 func scanURI(s string) (seen byte, fault string) {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		class := uriBytes[s[i]]
 		if class == 0 {
 			return seen, fmt.Sprintf("must be a URI reference: %s has to be percent-encoded", quoteFirstRune(s[i:]))

@@ -150,7 +150,7 @@ func TestALoadEndsAtTheFirstRefusalAndSaysWhatItWas(t *testing.T) {
 func TestALoadEndsWithItsContext(t *testing.T) {
 	for _, rate := range []float64{0, 1} {
 		ctx, cancel := context.WithCancel(t.Context())
-		c := collect(t, func(w http.ResponseWriter, r *http.Request) {
+		c := collect(t, func(_ http.ResponseWriter, r *http.Request) {
 			cancel()
 			<-r.Context().Done()
 		})

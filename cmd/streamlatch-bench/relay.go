@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -54,7 +55,7 @@ func (r *relay) read(ctx context.Context) error {
 		streams, err := r.client.XRead(ctx, &redis.XReadArgs{
 			Streams: []string{bareLog, last}, Count: 1000, Block: time.Second,
 		}).Result()
-		if err == redis.Nil {
+		if errors.Is(err, redis.Nil) {
 			continue
 		}
 		if err != nil {

@@ -96,14 +96,16 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 // embeddedLogBytes bounds the log on miniredis, which searches a stream from its beginning at each read.
 const embeddedLogBytes = 8 << 20
 
-// embed starts a miniredis whose keys expire by the clock.
+// embed starts a miniredis whose keys expire by the clock, on a loopback port.
 func (a *app) embed(o *options) error {
 	a.embedded = miniredis.NewMiniRedis()
 	a.embedded.ClockTTL(true)
+	password := rand.Text()
+	a.embedded.RequireAuth(password) // others on this machine have no business there
 	if err := a.embedded.StartAddr("127.0.0.1:0"); err != nil {
 		return fmt.Errorf("start the embedded Redis: %w", err)
 	}
-	o.Store.URL = "redis://" + a.embedded.Addr()
+	o.Store.URL = "redis://:" + password + "@" + a.embedded.Addr()
 	o.Store.LogMaxBytes = embeddedLogBytes
 	return nil
 }

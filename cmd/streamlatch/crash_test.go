@@ -34,6 +34,7 @@ const eventsPerFault = 150
 func TestKilledAndPausedReplicasLoseAndRepeatNoEvent(t *testing.T) {
 	tr := newTrial(t, setup{
 		server: redistest.Start(t), replicas: 3, flags: []string{"--lease", shortLease.String()}, events: crashEvents(t),
+		latency: receiverLatency, timeout: shortTimeout,
 	})
 	faults := planFaults(tr.random(2), len(tr.events)/eventsPerFault)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -56,8 +57,14 @@ func TestKilledAndPausedReplicasLoseAndRepeatNoEvent(t *testing.T) {
 	tr.check()
 }
 
-// shortLease is the shortest that the program allows, so that takeovers are many.
-const shortLease = 500 * time.Millisecond
+const (
+	// shortLease is the shortest that the program allows, so that takeovers are many.
+	shortLease = 500 * time.Millisecond
+	// deliveryLease is that of a delivery to a webhook with such a timeout.
+	deliveryLease   = shortTimeout + 5*time.Second
+	shortTimeout    = 500 * time.Millisecond
+	receiverLatency = 50 * time.Millisecond
+)
 
 // fault is something that happens to a replica.
 type fault struct {
@@ -66,13 +73,17 @@ type fault struct {
 	length time.Duration // how long it is down, or stands still
 }
 
-// planFaults makes as many kills as pauses, in random order. A pause is longer than the lease.
+// planFaults makes as many kills as pauses, in random order. A pause is longer than the lease of what is routed, and every sixteenth longer than that of a
+// delivery, so that who wakes up finds others at what it has in hand.
 func planFaults(random *rand.Rand, n int) []fault {
 	faults := make([]fault, n)
 	for i, at := range random.Perm(n) {
 		f := fault{kill: i%2 == 0, before: upTo(random, 200*time.Millisecond), length: upTo(random, 400*time.Millisecond)}
 		if !f.kill {
 			f.length = shortLease + 100*time.Millisecond + upTo(random, time.Second)
+		}
+		if i%32 == 1 {
+			f.length += deliveryLease
 		}
 		faults[at] = f
 	}

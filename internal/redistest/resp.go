@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // readMessage reads one whole RESP2 or RESP3 message, a request or a reply, and appends its bytes to buf. A line that
@@ -43,7 +44,7 @@ func readMessage(r *bufio.Reader, buf []byte) ([]byte, error) {
 
 // size returns the length in a line that has one, negative for nil.
 func size(line []byte) (int, error) {
-	if !bytes.ContainsRune([]byte("$=!*~>%|"), rune(line[0])) {
+	if !strings.ContainsRune("$=!*~>%|", rune(line[0])) {
 		return 0, nil
 	}
 	n, err := strconv.Atoi(string(line[1:]))

@@ -210,7 +210,7 @@ func TestAServerDiesWithAParentThatIsKilled(t *testing.T) {
 	if os.Getenv(parentOfAServer) != "" {
 		s, err := Launch(unlinkDir())
 		require.NoError(t, err)
-		fmt.Println("addr", s.Addr())
+		fmt.Fprintln(os.Stdout, "addr", s.Addr())
 		select {}
 	}
 	parent := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
