@@ -202,7 +202,7 @@ func TestReplicasThatAllBelieveToHaveTheLeaseApplyNoBatchTwice(t *testing.T) {
 				appendOne(t, stores[events%3], event(t, fmt.Sprint(events), "t.a"))
 				events++
 			}
-			require.Less(t, events, 20_000, "they never meet")
+			require.Less(t, events, 3000, "they never meet")
 		}
 		requireSettled(t, addr, stores[0], out, events, "one", "two")
 		known.requireOnce(t, events, true)

@@ -392,6 +392,37 @@ func TestAHandlerThatHangsTakesNoMoreThanItsShareAndHarmsNobody(t *testing.T) {
 	})
 }
 
+func TestAHandlersLimitHoldsOverAllReplicasAndPartitions(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		t.Parallel()
+		const limit, events = 3, 60
+		stores, routers := deployment(t, addr, 2, func(c *redisstore.Config) { c.Partitions = 2 })
+		var running gauge
+		var c calls
+		full := make(chan struct{})
+		open := sync.OnceFunc(func() { close(full) })
+		for _, r := range routers {
+			_, err := r.Subscribe(t.Context(), "t.*", "h", func(ctx context.Context, e router.Event) error {
+				defer running.enter()()
+				if running.now.Load() == limit {
+					open()
+				}
+				select { // until so many run at once, all wait
+				case <-full:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				c.note("h", e)
+				return nil
+			}, router.HandlerConfig{MaxInFlight: limit})
+			require.NoError(t, err)
+		}
+		publishAll(t, events, stores...)
+		waitFor(t, &c, "h", events)
+		require.EqualValues(t, limit, running.most.Load())
+	})
+}
+
 // gauge counts what is under way, and how much that was at most.
 type gauge struct{ now, most atomic.Int64 }
 

@@ -108,10 +108,12 @@ func (s *Store) keepAll(ctx context.Context, partition int) error {
 	return nil
 }
 
+// keepQueue goes through leases before retries: a delivery that settle puts back meanwhile was seen among the leases or is found among the
+// retries, and what claim moves, it copies.
 func (s *Store) keepQueue(ctx context.Context, partition int, subscription string) error {
 	k := s.keys[partition]
 	keys := []string{k.state(), k.log(), k.copies(), k.holds(), k.fresh(subscription), k.retries(subscription), k.leases(subscription), k.counters(subscription)}
-	for _, part := range []string{"fresh", "retries", "leases"} {
+	for _, part := range []string{"fresh", "leases", "retries"} {
 		at := "0"
 		for more := true; more; {
 			reply, err := s.run(ctx, s.scripts.Keep, keys, subscription, part, at, keepPage)
