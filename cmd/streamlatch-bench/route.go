@@ -5,7 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -126,11 +128,18 @@ func fillBacklog(ctx context.Context, client *redis.Client, events int) error {
 	return nil
 }
 
-// runHandle is the role "role-handle": it makes a backlog and routes it with our library to a Go handler that counts.
+// garbagePercent is what streamlatch itself sets, unless GOGC says otherwise.
+const garbagePercent = 400
+
+// runHandle is the role "role-handle": it makes a backlog and routes it with our library to a Go handler that counts, with the garbage collector set
+// as streamlatch sets it. References run as Go does by default.
 func runHandle(ctx context.Context, args []string, say func(any) error) (err error) {
 	a, err := parseRouteArgs("role-handle", args)
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
 	}
 	addr, stop, err := orEmbedded(a.redis)
 	if err != nil {

@@ -109,9 +109,9 @@ func (s *storm) run(ctx context.Context) error {
 	for _, r := range s.trial.replicas {
 		work.Go(func() error {
 			for {
-				f, ok := s.next(ctx)
+				f, ok, err := s.next(ctx)
 				if !ok {
-					return context.Cause(ctx)
+					return err
 				}
 				if err := s.strike(ctx, r, f); err != nil {
 					return err
@@ -123,21 +123,15 @@ func (s *storm) run(ctx context.Context) error {
 }
 
 // next waits until the publishers are not far behind, gives them another share, and returns the fault that it belongs to.
-func (s *storm) next(ctx context.Context) (fault, bool) {
+func (s *storm) next(ctx context.Context) (f fault, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for int64(s.trial.given)-s.trial.acked.Load() > 8*eventsPerFault {
-		if !pause(ctx, 5*time.Millisecond) {
-			return fault{}, false
-		}
+	if err := s.trial.awaitAccepted(ctx, int64(s.trial.given-8*eventsPerFault)); err != nil || len(s.faults) == 0 {
+		return fault{}, false, err
 	}
-	if len(s.faults) == 0 {
-		return fault{}, false
-	}
-	f := s.faults[0]
-	s.faults = s.faults[1:]
+	f, s.faults = s.faults[0], s.faults[1:]
 	s.trial.give(eventsPerFault)
-	return f, true
+	return f, true, nil
 }
 
 func (s *storm) strike(ctx context.Context, r *replica, f fault) error {

@@ -71,6 +71,7 @@ type trial struct {
 	work   chan int // indexes of events, to the publishers
 	given  int      // how many of them have been
 	acked  atomic.Int64
+	alive  context.Context // ends when a publisher fails, with what it failed with
 
 	mu      sync.Mutex
 	refused map[string]int // attempts at publishing that failed, by what came of them
@@ -209,18 +210,27 @@ func (tr *trial) load(ctx context.Context, perSecond int) (stop func()) {
 func (tr *trial) awaitEvents(ctx context.Context, n int) {
 	tr.Helper()
 	want := tr.acked.Load() + int64(n)
-	require.NoErrorf(tr, poll(ctx, patience, func(context.Context) error {
+	require.NoErrorf(tr, tr.awaitAccepted(ctx, want), "seed %d", tr.seed)
+}
+
+// awaitAccepted waits until so many events were accepted in all.
+func (tr *trial) awaitAccepted(ctx context.Context, want int64) error {
+	return poll(ctx, patience, func(context.Context) error {
+		if err := context.Cause(tr.alive); err != nil {
+			return fatalError{err}
+		}
 		if have := tr.acked.Load(); have < want {
 			return fmt.Errorf("%d events of %d were accepted", have, want)
 		}
 		return nil
-	}), "seed %d", tr.seed)
+	})
 }
 
 // publish has a number of publishers send the events that are given, to replicas at random, each until it is accepted. The returned function waits for
 // them, after the last event was given; those that were not given are no part of the trial any more.
 func (tr *trial) publish(ctx context.Context, publishers int) (wait func() error) {
 	work, ctx := errgroup.WithContext(ctx)
+	tr.alive = ctx
 	for n := range publishers {
 		p := &publisher{trial: tr, random: tr.random(uint64(1000 + n)), http: &http.Client{Transport: direct, Timeout: time.Second}}
 		work.Go(func() error { return p.run(ctx) })
