@@ -53,7 +53,7 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 	copies, holds := pipe.HGetAll(ctx, key("copies")), pipe.HGetAll(ctx, key("holds"))
 	dead, gone := pipe.ZRangeWithScores(ctx, key("dead_at"), 0, -1), pipe.HGetAll(ctx, key("gone"))
 	queues := map[string]func() storedQueue{}
-	for id := range w.m.changed {
+	for id := range w.m.partitions[partition].queues {
 		queues[id] = w.lookAtQueue(ctx, pipe, key, id)
 	}
 	calls, err := pipe.Exec(ctx)
@@ -135,7 +135,7 @@ func (w *world) expected(p *modelPartition) stored {
 	for _, letter := range p.dead {
 		s.Dead[deadMember(letter)] = letter.At.UnixMilli()
 	}
-	for id := range w.m.changed {
+	for id := range p.queues {
 		q := p.queue(id).expected()
 		if redisstore.Home(w.store, id) == p.number {
 			maps.Copy(q.Permits, w.m.permits[id])

@@ -257,6 +257,11 @@ func (w *world) finish(t *rapid.T) {
 			require.NoError(t, err)
 		}
 	}
+	for _, p := range w.m.partitions {
+		for id := range w.m.changed {
+			p.queue(id) // so that it is looked at, deleted or not
+		}
+	}
 	w.check(t)
 	for n := range w.m.partitions {
 		found, kept := w.look(t, n)

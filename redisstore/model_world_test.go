@@ -19,6 +19,7 @@ type world struct {
 	store    *redisstore.Store
 	raw      *redis.Client
 	clock    testClock
+	clockKey string        // of a false clock
 	retain   time.Duration // of the log
 	keep     int64         // how many events the log may keep
 	slack    int           // how many events below the horizon the log may keep, because they fill no node

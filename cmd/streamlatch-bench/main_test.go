@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"io"
 	"net"
@@ -155,24 +154,4 @@ func TestWaitingForARoleEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, c.read(ctx, &a), context.DeadlineExceeded)
-}
-
-func TestAChildsCPUTimeIsCounted(t *testing.T) {
-	before, err := cpuTime(os.Getpid())
-	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		for range 1000 {
-			_, _ = json.Marshal(map[string]int{"a": 1})
-		}
-		after, err := cpuTime(os.Getpid())
-		return err == nil && after > before
-	}, 10*time.Second, time.Millisecond)
-}
-
-func TestCPUTimeIsReadBehindANameThatHoldsAnything(t *testing.T) {
-	got, err := parseCPUTime([]byte("7 (a) b (c) S 1 7 7 0 -1 4194304 100 0 0 0 150 25 0 0 20 0 4 0 100"))
-	require.NoError(t, err)
-	require.Equal(t, 1750*time.Millisecond, got)
-	_, err = parseCPUTime([]byte("7 (short) S 1"))
-	require.Error(t, err)
 }

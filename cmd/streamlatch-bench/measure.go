@@ -16,7 +16,7 @@ const (
 	publishers      = 64 // connections of the load
 	deliveryWorkers = 64 // deliveries under way at a time
 	batchSize       = 100
-	warmUp          = 2000 // events before those that count
+	warmUp          = 2000 // events before those that count, or as many as those if they are fewer
 )
 
 // measureAccept returns how many events a second a subject accepts over HTTP, with a number of events in each request.
@@ -26,7 +26,7 @@ func measureAccept(ctx context.Context, launch launcher, events, batch int) (_ [
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	l := load{Run: newRun(), Events: warmUp, Batch: batch, Connections: publishers}
+	l := load{Run: newRun(), Events: min(warmUp, events), Batch: batch, Connections: publishers}
 	if _, _, err := s.publish(ctx, l); err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func measureFullLoad(ctx context.Context, launch launcher, events int) (_ []floa
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	l := load{Events: warmUp, Batch: 1, Connections: publishers}
+	l := load{Events: min(warmUp, events), Batch: 1, Connections: publishers}
 	if _, err := s.relay(ctx, l); err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func measureLatency(ctx context.Context, launch launcher, rate float64, events i
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	l := load{Events: warmUp, Batch: 1, Connections: publishers}
+	l := load{Events: min(warmUp, events), Batch: 1, Connections: publishers}
 	if _, err := s.relay(ctx, l); err != nil {
 		return nil, err
 	}
