@@ -37,7 +37,7 @@ test: ## Run all tests, with the race detector (TESTFLAGS="…" for flags of go 
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Check style, arrows between packages, go.mod, Lua scripts and documents
-	$(GOLANGCI) run
+	$(GOLANGCI) run --allow-parallel-runners
 	$(GO) mod tidy -diff
 	.ci/lua
 	.ci/docs

@@ -256,7 +256,8 @@ func (s *Store) rotate(ctx context.Context, partition int) error {
 }
 
 // appendAndWait calls append and, where it is asked for, waits until Redis' replicas have what it wrote: on the same connection, since WAIT
-// speaks of what that connection has seen.
+// speaks of what that connection has written. A call that stores nothing, because it is a repeat or all are duplicates, must not be confirmed
+// before what it found is replicated, so something is written in any case.
 func (s *Store) appendAndWait(ctx context.Context, keys []string, args []any) (any, error) {
 	if s.config.WaitReplicas == 0 {
 		return s.run(ctx, s.scripts.Append, keys, args...)
@@ -267,10 +268,14 @@ func (s *Store) appendAndWait(ctx context.Context, keys []string, args []any) (a
 	}
 	pipe := client.Pipeline()
 	call := pipe.EvalSha(ctx, s.scripts.Append.Hash, keys, args...)
+	pipe.HIncrBy(ctx, keys[0], "waits", 1)
 	wait := pipe.Do(ctx, "WAIT", s.config.WaitReplicas, s.config.WaitTimeout.Milliseconds())
 	_, err = pipe.Exec(ctx)
 	if call.Err() != nil && strings.HasPrefix(call.Err().Error(), "NOSCRIPT") {
-		return nil, client.ScriptLoad(ctx, s.scripts.Append.Source).Err()
+		if err := client.ScriptLoad(ctx, s.scripts.Append.Source).Err(); err != nil {
+			return nil, fmt.Errorf("append: %w", err)
+		}
+		return s.appendAndWait(ctx, keys, args)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("append: %w", err)

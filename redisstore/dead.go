@@ -60,17 +60,17 @@ func (s *Store) DeadLetters(ctx context.Context, filter router.DeadLetterFilter,
 	letters := []router.DeadLetter{}
 	for scanned := 0; scanned < deadScan && len(letters) < limit; {
 		n := min(limit-len(letters), deadScan-scanned)
-		page, err := s.deadPage(ctx, &at, oldest, n)
+		page, found, err := s.deadPage(ctx, &at, oldest, n)
 		if err != nil {
 			return nil, "", err
 		}
-		scanned += len(page)
+		scanned += found
 		for _, letter := range page {
 			if selects(filter, letter) {
 				letters = append(letters, letter)
 			}
 		}
-		if len(page) < n {
+		if found < n {
 			if at.partition++; at.partition == len(s.keys) {
 				return letters, "", nil
 			}
@@ -84,18 +84,19 @@ func selects(f router.DeadLetterFilter, d router.DeadLetter) bool {
 	return (f.Subscription == "" || f.Subscription == d.Subscription) && (f.Reason == "" || f.Reason == d.Reason)
 }
 
-// deadPage reads the next n dead letters of a partition and moves the cursor behind them.
-func (s *Store) deadPage(ctx context.Context, at *deadCursor, oldest int64, n int) ([]router.DeadLetter, error) {
+// deadPage reads the next n dead letters of a partition and moves the cursor behind them. Those that were removed meanwhile are among those found and
+// not among the letters.
+func (s *Store) deadPage(ctx context.Context, at *deadCursor, oldest int64, n int) (letters []router.DeadLetter, count int, err error) {
 	found, err := s.reader.ZRevRangeByScoreWithScores(ctx, s.keys[at.partition].deadAt(), &redis.ZRangeBy{
 		Max: strconv.FormatInt(at.before, 10), Min: strconv.FormatInt(oldest, 10), Offset: at.skip, Count: int64(n),
 	}).Result()
 	if err != nil {
-		return nil, unavailable(err, "list dead letters")
+		return nil, 0, unavailable(err, "list dead letters")
 	}
 	if len(found) == 0 {
-		return nil, nil
+		return nil, 0, nil
 	}
-	letters, err := s.readDead(ctx, at.partition, found)
+	letters, err = s.readDead(ctx, at.partition, found)
 	for _, z := range found {
 		if ms := int64(z.Score); ms == at.before {
 			at.skip++
@@ -103,7 +104,7 @@ func (s *Store) deadPage(ctx context.Context, at *deadCursor, oldest int64, n in
 			at.before, at.skip = ms, 1
 		}
 	}
-	return letters, err
+	return letters, len(found), err
 }
 
 func (s *Store) readDead(ctx context.Context, partition int, found []redis.Z) ([]router.DeadLetter, error) {

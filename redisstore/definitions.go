@@ -141,7 +141,7 @@ func (s *Store) completeAnnouncements(ctx context.Context, d router.Definitions)
 		if announcedVersion(token) >= d.Version {
 			continue
 		}
-		if err := s.announceIn(ctx, p, d.Version, d.Deleted); err != nil {
+		if err := s.announceIn(ctx, p, d.Version); err != nil {
 			return err
 		}
 	}
@@ -158,26 +158,45 @@ func announcedVersion(token string) uint64 {
 }
 
 // announce makes a version binding in every partition.
-func (s *Store) announce(ctx context.Context, version uint64, deleted ...string) error {
+func (s *Store) announce(ctx context.Context, version uint64) error {
 	for p := range s.keys {
-		if err := s.announceIn(ctx, p, version, deleted); err != nil {
+		if err := s.announceIn(ctx, p, version); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) announceIn(ctx context.Context, partition int, version uint64, deleted []string) error {
+func (s *Store) announceIn(ctx context.Context, partition int, version uint64) error {
 	k := s.keys[partition]
 	text := strconv.FormatUint(version, 10)
-	args := []any{text, text + "." + rand.Text()}
-	for _, id := range deleted {
-		args = append(args, id)
-	}
 	return s.insist(ctx, "announce a change", func() error {
-		_, err := s.run(ctx, s.scripts.Announce, []string{k.state(), k.announced(), k.gone(), k.ready(), k.handlers()}, args...)
+		args := []any{text, text + "." + rand.Text()}
+		deleted, err := s.unannounced(ctx, partition, text)
+		if err != nil {
+			return err
+		}
+		for _, id := range deleted {
+			args = append(args, id)
+		}
+		_, err = s.run(ctx, s.scripts.Announce, []string{k.state(), k.announced(), k.gone(), k.ready(), k.handlers()}, args...)
 		return err
 	})
+}
+
+// unannounced are the deletions up to a version that a partition may not have heard of. One that died before it was announced is among them, also
+// when nobody has noticed before the next change.
+func (s *Store) unannounced(ctx context.Context, partition int, version string) ([]string, error) {
+	token, err := s.reader.HGet(ctx, s.keys[partition].state(), "token").Result()
+	if ignoreNil(err) != nil {
+		return nil, fmt.Errorf("read the definitions' token: %w", err)
+	}
+	since := strconv.FormatUint(announcedVersion(token), 10)
+	deleted, err := s.reader.ZRangeByScore(ctx, s.keys[0].deleted(), &redis.ZRangeBy{Min: "(" + since, Max: version}).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read deletions: %w", err)
+	}
+	return deleted, nil
 }
 
 // insist repeats a call that is safe to repeat, until it is answered or ctx ends, at most for the commit budget.
@@ -237,7 +256,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, id string, version uint6
 	if err != nil {
 		return 0, err
 	}
-	if err := s.announce(ctx, changed, id); err != nil {
+	if err := s.announce(ctx, changed); err != nil {
 		return 0, err
 	}
 	status, err := s.queueStatus(ctx, id)

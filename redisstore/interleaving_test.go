@@ -161,3 +161,31 @@ func TestOfTwinsInACallThatIsRepeatedOneIsADuplicate(t *testing.T) {
 		require.Equal(t, twins[0].Position, twins[1].Position)
 	})
 }
+
+// The deletion is stored and its replica dies before it is announced; the next change is announced before anybody has read the definitions.
+func TestADeletionThatDiedBeforeItWasAnnouncedIsAnnouncedWithTheNextChange(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		namespace := func(c *redisstore.Config) { c.Namespace = "t-died" }
+		dying, s := open(t, addr, namespace), open(t, addr, namespace)
+		sub, claimed := routed(t, s)
+		ctx, die := context.WithCancel(t.Context())
+		interleave(dying, func(script string, _ []any) error {
+			if script == "announce" {
+				die()
+				return context.Canceled
+			}
+			return nil
+		})
+		_, err := dying.DeleteSubscription(ctx, sub.ID, 0)
+		require.Error(t, err)
+
+		create(t, s, "another", "x.*")
+		_, err = s.Housekeep(t.Context(), claimed.Entry.Position.Partition)
+		require.NoError(t, err)
+		require.Empty(t, redistest.Client(t, addr).Keys(t.Context(), redisstore.Key(s, "*"+sub.ID)).Val())
+		due, next, err := s.DueQueues(t.Context(), 0, router.WebhookSink, 10)
+		require.NoError(t, err)
+		require.Empty(t, due)
+		require.Negative(t, next)
+	})
+}

@@ -13,7 +13,7 @@ import (
 //	                       owner, lease; floor, seq: last stream ID given out; window,
 //	                       ring0…2: dedupe; size: mean size of an entry; horizon: see
 //	                       retention.go; stored, routed: events ever; dead_expired:
-//	                       dead letters removed
+//	                       dead letters removed; waits: calls that waited for replicas
 //	log            stream  all accepted events, one field "e": Event.Encode               retention
 //	seen0…2        hash    event identity → fingerprint, call and stream ID               1 to 1.5 dedupe windows
 //	ready          zset    subscription → when to look at its queue                       while it has work

@@ -62,8 +62,7 @@ func (s *Store) WatchMemory(ctx context.Context, every time.Duration) error {
 // lookAtMemory takes the fullest of the nodes. A server that does not tell (miniredis) has no limit.
 func (s *Store) lookAtMemory(ctx context.Context) error {
 	var mu sync.Mutex
-	var used, limit int64
-	share := -1.0
+	var node fullest
 	err := s.eachMaster(ctx, func(ctx context.Context, client redis.Cmdable) error {
 		info, err := infoOf(ctx, client, "memory")
 		if err != nil {
@@ -71,16 +70,25 @@ func (s *Store) lookAtMemory(ctx context.Context) error {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		u, l := counter(info["used_memory"]), counter(info["maxmemory"])
-		if now := float64(u) / float64(max(l, 1)); l > 0 && now > share || limit == 0 && u > used {
-			used, limit, share = u, l, now
-		}
+		node.consider(counter(info["used_memory"]), counter(info["maxmemory"]))
 		return nil
 	})
 	if err == nil {
-		s.memory.record(used, limit, time.Now())
+		s.memory.record(node.used, node.limit, time.Now())
 	}
 	return err
+}
+
+// fullest is the node that has the least room; one without a limit counts only where none has one.
+type fullest struct {
+	used, limit int64
+}
+
+func (f *fullest) consider(used, limit int64) {
+	fuller := limit > 0 && (f.limit == 0 || float64(used)/float64(limit) > float64(f.used)/float64(f.limit))
+	if fuller || limit == 0 && f.limit == 0 && used > f.used {
+		*f = fullest{used: used, limit: limit}
+	}
 }
 
 // eachMaster calls f for each node that holds a part of the keys.

@@ -340,8 +340,9 @@ func (d *dispatcher) try(ctx context.Context, c Claimed, record Record, sub *Sub
 
 // settleAll records results until there are no more, as many at a time as have come in.
 func (d *dispatcher) settleAll(ctx context.Context) {
+	batch := make([]Settlement, 0, settleSome) // used again and again: tens of kilobytes for each settlement are what garbage is made of
 	for first := range d.results {
-		batch := append(make([]Settlement, 0, settleSome), first)
+		batch = append(batch[:0], first)
 	gather:
 		for len(batch) < settleSome {
 			select {
@@ -355,6 +356,7 @@ func (d *dispatcher) settleAll(ctx context.Context) {
 			}
 		}
 		d.settle(ctx, batch)
+		clear(batch) // it keeps nothing alive
 	}
 }
 

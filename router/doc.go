@@ -37,7 +37,7 @@
 //  4. A subscription outlives the replicas that handle it: its events wait for the next one
 //     (TestWhatNobodyHandlesWaitsForTheNextReplicaThatSubscribesUnderTheName). Where nobody has the handler any more, its status says so, and it can be
 //     deleted (TestAHandlerThatNoReplicaHasShowsAsSuchAndCanBeDeleted).
-//  5. When Close has returned, no new call begins (TestNoCallBeginsAfterCloseHasReturned,
+//  5. When Close has returned, no new call begins (TestNoCallBeginsAfterCloseHasReturned, TestACallThatHasNotBegunWhenCloseReturnsNeverDoes,
 //     TestR06AfterAHandlerHasEndedAnotherThatOneIsNotCalledAgain).
 //  6. How a call ends concerns its own delivery only: an error, a panic, runtime.Goexit and running out of time are retried by schedule, and at
 //     its end become a dead letter (TestD01AHandlerThatFailsIsRetriedAndHarmsNoOther, TestD02AFailureThatCannotBePrintedHarmsNobody,

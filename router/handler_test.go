@@ -203,6 +203,27 @@ func TestNoCallBeginsAfterCloseHasReturned(t *testing.T) {
 	}
 }
 
+// closing ends a handling when a call that is about to begin asks for its time limit.
+type closing struct {
+	context.Context
+	handling *Handling
+}
+
+func (c closing) Deadline() (time.Time, bool) {
+	c.handling.Close()
+	return c.Context.Deadline()
+}
+
+func TestACallThatHasNotBegunWhenCloseReturnsNeverDoes(t *testing.T) {
+	var called atomic.Bool
+	hs, h, sending := handle(t, HandlerConfig{}, func(context.Context, Event) error {
+		called.Store(true)
+		return nil
+	})
+	require.Equal(t, OutcomeCanceled, hs.Send(closing{t.Context(), h}, sending).Outcome)
+	require.False(t, called.Load())
+}
+
 func TestAClosedNameCanBeTakenAgainAndTheOldHandlingDoesNotEndTheNewOne(t *testing.T) {
 	hs, old, sending := handle(t, HandlerConfig{}, func(context.Context, Event) error { return errors.New("old") })
 	second := &Handling{name: "h", handler: func(context.Context, Event) error { return nil }, ended: hs.remove}

@@ -14,6 +14,7 @@ KEYS
   9 counters  hash
   10 ready     zset    queues that any replica can send from
   11 handlers  zset    queues of Go handlers
+  12 permits   zset    the subscription's, if this is its home
 
 ARGV
   1 subscription
@@ -53,7 +54,7 @@ end
 if not at_or_before(last, cursor) or (last == cursor and target ~= '') then
   return { 'wait', #dropped }
 end
-redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9])
+redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[12])
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[10], ARGV[1])
 redis.call('ZREM', KEYS[11], ARGV[1])

@@ -37,7 +37,7 @@ func TestKilledAndPausedReplicasLoseAndRepeatNoEvent(t *testing.T) {
 		latency: receiverLatency, timeout: shortTimeout,
 	})
 	faults := planFaults(tr.random(2), len(tr.events)/eventsPerFault)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Duration(len(tr.events))*10*time.Millisecond)
 	defer cancel()
 	owners := watchOwners(tr)
 	wait := tr.publish(ctx, 32)
