@@ -278,6 +278,9 @@ func (s *Store) appendAndWait(ctx context.Context, keys []string, args []any) (a
 		return s.appendAndWait(ctx, keys, args)
 	}
 	if err != nil {
+		if cluster, ok := s.writer.(*redis.ClusterClient); ok {
+			cluster.ReloadState(ctx) // it follows its nodes by itself only for calls that it routes itself
+		}
 		return nil, fmt.Errorf("append: %w", err)
 	}
 	if n, err := wait.Int(); err != nil || n < s.config.WaitReplicas {

@@ -66,7 +66,7 @@ func TestAURLThatCannotBeMeantIsRefusedWithoutItsPassword(t *testing.T) {
 		"redis://h?db=hunter2":            "database is not a number",
 		"redis://h?hunter2=1":             "unknown parameter",
 		"redis://h#hunter2":               "%23",
-		"redis://u:hunter2/@h":            "a host is",
+		"redis://u:hunter2/@h":            "database is not a number",
 		"redis://u:1/hunter2@h":           "database is not a number",
 		"redis://u:1?hunter2@h":           "unknown parameter",
 		"redis://u:1#hunter2@h":           "%23",

@@ -42,7 +42,7 @@ func newResults(e experiment) *results {
 
 // measureRounds runs all experiments a number of times, each side of each in every round, and the side that went first
 // in one round second in the next, so that what else the machine does falls on both. It tells its progress.
-func measureRounds(ctx context.Context, experiments []experiment, rounds int, progress io.Writer) ([]*results, error) {
+func measureRounds(ctx context.Context, experiments []experiment, rounds int, quiet *calm, progress io.Writer) ([]*results, error) {
 	all := make([]*results, len(experiments))
 	for i, e := range experiments {
 		all[i] = newResults(e)
@@ -58,7 +58,7 @@ func measureRounds(ctx context.Context, experiments []experiment, rounds int, pr
 					continue
 				}
 				fmt.Fprintf(progress, "round %d  %-38s %-9s", round+1, e.name, s.name)
-				others, err := s.run(ctx, e, progress)
+				others, err := s.run(ctx, e, quiet, progress)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", e.name, s.name, err)
 				}
@@ -76,31 +76,51 @@ type side struct {
 	into    samples
 }
 
-// run measures once, and returns the share of the machine that other programs took meanwhile.
-func (s side) run(ctx context.Context, e experiment, progress io.Writer) (others float64, err error) {
+// run measures until other programs do not disturb, and returns the share of the machine that they took meanwhile.
+func (s side) run(ctx context.Context, e experiment, quiet *calm, progress io.Writer) (others float64, err error) {
+	for {
+		if err := quiet.wait(ctx); err != nil {
+			return 0, err
+		}
+		began := time.Now()
+		values, others, err := s.once(ctx, e)
+		if err != nil {
+			return 0, err
+		}
+		for i, v := range values {
+			fmt.Fprintf(progress, "  %s %s", format(v), e.figures[i].unit)
+		}
+		fmt.Fprintf(progress, "  (others %s)", percent(others))
+		if quiet.repeat(others, time.Since(began)) {
+			fmt.Fprint(progress, " again:")
+			continue
+		}
+		fmt.Fprintln(progress)
+		for i, v := range values {
+			s.into[i] = append(s.into[i], v)
+		}
+		return others, nil
+	}
+}
+
+// once makes one measurement, and returns the share of the machine that other programs took meanwhile.
+func (s side) once(ctx context.Context, e experiment) (values []float64, others float64, err error) {
 	limit := cmp.Or(e.limit, 2*time.Minute)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
 	defer cancel()
 	before, err := readAccount()
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
-	values, err := s.measure(ctx)
-	if err != nil {
-		return 0, err
+	if values, err = s.measure(ctx); err != nil {
+		return nil, 0, err
 	}
 	after, err := readAccount()
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	if len(values) != len(e.figures) {
-		return 0, fmt.Errorf("%d values for %d figures", len(values), len(e.figures))
+		return nil, 0, fmt.Errorf("%d values for %d figures", len(values), len(e.figures))
 	}
-	for i, v := range values {
-		s.into[i] = append(s.into[i], v)
-		fmt.Fprintf(progress, "  %s %s", format(v), e.figures[i].unit)
-	}
-	others = after.othersSince(before)
-	fmt.Fprintf(progress, "  (others %s)\n", percent(others))
-	return others, nil
+	return values, after.othersSince(before), nil
 }

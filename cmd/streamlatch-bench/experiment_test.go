@@ -22,7 +22,7 @@ func TestBothSidesAreMeasuredInTurns(t *testing.T) {
 	all, err := measureRounds(t.Context(), []experiment{
 		{name: "a", figures: make([]figure, 1), reference: note("a-ref", 1), ours: note("a-ours", 2), limit: time.Minute},
 		{name: "b", figures: make([]figure, 1), reference: note("b-ref", 3), limit: time.Minute},
-	}, 2, io.Discard)
+	}, 2, &calm{}, io.Discard)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a-ref", "a-ours", "b-ref", "a-ours", "a-ref", "b-ref"}, order)
 	require.Equal(t, samples{{1, 1}}, all[0].reference)
@@ -42,7 +42,7 @@ func TestAFailedMeasurementSaysWhichItWas(t *testing.T) {
 		"kite, ours: not done within 1ms":    hangs,
 		"kite, ours: 2 values for 1 figures": mumbles,
 	} {
-		_, err := measureRounds(t.Context(), []experiment{{name: "kite", figures: make([]figure, 1), ours: m, limit: time.Millisecond}}, 1, io.Discard)
+		_, err := measureRounds(t.Context(), []experiment{{name: "kite", figures: make([]figure, 1), ours: m, limit: time.Millisecond}}, 1, &calm{}, io.Discard)
 		require.EqualError(t, err, want)
 	}
 }
@@ -91,4 +91,23 @@ func TestPercentileIsTheNearestRank(t *testing.T) {
 	require.Equal(t, 100, percentile(hundred, 1))
 	require.Equal(t, 1, percentile(hundred, 0))
 	require.Equal(t, 7, percentile([]int{7}, 0.99))
+}
+
+func TestWhatOthersDisturbIsMeasuredAgainAsLongAsPatienceGoes(t *testing.T) {
+	c := calm{share: 0.2, patience: time.Minute}
+	require.False(t, c.repeat(0.2, time.Second))
+	require.True(t, c.repeat(0.3, 50*time.Second))
+	require.True(t, c.repeat(0.3, 50*time.Second))
+	require.False(t, c.repeat(0.9, time.Second), "patience is used up")
+}
+
+func TestWithoutPatienceNothingIsWaitedFor(t *testing.T) {
+	require.NoError(t, (&calm{share: 0}).wait(t.Context()))
+	require.NoError(t, (&calm{share: 1, patience: time.Hour}).wait(t.Context()))
+}
+
+func TestWaitingForOthersEndsWithTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, (&calm{share: -1, patience: time.Hour}).wait(ctx), context.Canceled)
 }

@@ -3,7 +3,7 @@
 //
 // Usage:
 //
-//	streamlatch-bench [-streamlatch PROGRAM] [-rounds 5] [-only TEXT] [-scale 1]
+//	streamlatch-bench [-streamlatch PROGRAM] [-rounds 5] [-only TEXT] [-scale 1] [-others 0.2] [-patience 2m]
 //
 // Without -streamlatch only the references are measured. The exit status is 1 where a bound is missed or something
 // failed, 2 for wrong usage. Redis is a real redis-server without persistence, a fresh one for each measurement; its CPU
@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -62,6 +63,7 @@ type options struct {
 	rounds  int
 	only    string
 	scale   float64
+	quiet   calm
 }
 
 func parseOptions(args []string, stderr io.Writer) (o options, err error) {
@@ -71,6 +73,8 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.rounds, "rounds", 5, "how often everything is measured; the table has the medians")
 	f.StringVar(&o.only, "only", "", "measure only experiments whose name contains this `text`")
 	f.Float64Var(&o.scale, "scale", 1, "multiplies the numbers of events")
+	f.Float64Var(&o.quiet.share, "others", 0.2, "`share` of the machine's CPU time that other programs may take; what they disturb more is measured again")
+	f.DurationVar(&o.quiet.patience, "patience", 2*time.Minute, "how long, in all, to wait for other programs and to measure again; then things are taken as they are")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -81,6 +85,8 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 		return o, fmt.Errorf("-rounds is %d; it must be at least 1", o.rounds)
 	case !(o.scale > 0):
 		return o, fmt.Errorf("-scale is %v; it must be above 0", o.scale)
+	case !(o.quiet.share >= 0):
+		return o, fmt.Errorf("-others is %v; it must be 0 or more", o.quiet.share)
 	}
 	return o, nil
 }
@@ -96,7 +102,7 @@ func (o options) bench(ctx context.Context, stdout, stderr io.Writer) (missed in
 	if len(chosen) == 0 {
 		return 0, fmt.Errorf("no experiment's name contains %q", o.only)
 	}
-	all, err := measureRounds(ctx, chosen, o.rounds, stderr)
+	all, err := measureRounds(ctx, chosen, o.rounds, &o.quiet, stderr)
 	if err != nil {
 		return 0, err
 	}

@@ -91,7 +91,7 @@ func TestTheWholeBenchmarkRunsOnBothSides(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	var out, progress bytes.Buffer
-	status := run(t.Context(), []string{"-streamlatch", self, "-rounds", "1", "-scale", "0.002"}, &out, &progress)
+	status := run(t.Context(), []string{"-streamlatch", self, "-rounds", "1", "-scale", "0.002", "-patience", "0"}, &out, &progress)
 	require.Contains(t, []int{0, 1}, status, "1 is a bound that is missed")
 	require.NotContains(t, progress.String(), "ended without a result")
 
@@ -117,6 +117,7 @@ func TestWrongUsageIsRefused(t *testing.T) {
 		"an argument":        {[]string{"fast"}, `unexpected argument "fast"`},
 		"an unknown flag":    {[]string{"-fast"}, "-fast"},
 		"a negative scaling": {[]string{"-scale", "-1"}, "must be above 0"},
+		"no share":           {[]string{"-others", "-0.1"}, "-others is -0.1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var said bytes.Buffer

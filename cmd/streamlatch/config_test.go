@@ -255,8 +255,8 @@ func TestRedisIsAnyKindOfURLAndItsFaultsDoNotShowSecrets(t *testing.T) {
 		require.Equal(t, url, e.config.Store.URL)
 	}
 	for url, want := range map[string]string{
-		"redis://:secret@host/x":        `--redis: database "x" is not a number`,
-		"http://:secret@host":           `--redis: unknown scheme "http"; known are redis, rediss, unix, redis+sentinel and redis+cluster`,
+		"redis://:secret@host/x":        `--redis: the database is not a number`,
+		"http://:secret@host":           `--redis: unknown scheme; known are redis, rediss, unix, redis+sentinel and redis+cluster`,
 		"redis://:secret%@host":         `--redis: not a URL such as redis://127.0.0.1:6379`,
 		"redis://:secret@host?passwd=x": `--redis: unknown parameter "passwd" in the URL`,
 		"redis+sentinel://:secret@a:1/": `--redis: a Sentinel URL ends in the master's name: redis+sentinel://host:26379/mymaster`,
