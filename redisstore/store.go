@@ -284,3 +284,13 @@ func stringsOf(reply any, n int) ([]string, error) {
 	}
 	return words, nil
 }
+
+// LogTo sends what the Redis client library says of its connections to a logger, at debug level: the library has one for the whole process, so this is for a
+// program to call, once. What matters of it is in the errors of this package's methods.
+func LogTo(logger *slog.Logger) { redis.SetLogger(clientLog{logger}) }
+
+type clientLog struct{ logger *slog.Logger }
+
+func (l clientLog) Printf(ctx context.Context, format string, values ...any) {
+	l.logger.DebugContext(ctx, "redis client", "message", fmt.Sprintf(format, values...))
+}

@@ -258,7 +258,7 @@ func TestRedisIsAnyKindOfURLAndItsFaultsDoNotShowSecrets(t *testing.T) {
 		"redis://:secret@host/x":        `--redis: the database is not a number`,
 		"http://:secret@host":           `--redis: unknown scheme; known are redis, rediss, unix, redis+sentinel and redis+cluster`,
 		"redis://:secret%@host":         `--redis: not a URL such as redis://127.0.0.1:6379`,
-		"redis://:secret@host?passwd=x": `--redis: unknown parameter "passwd" in the URL`,
+		"redis://:secret@host?passwd=x": `--redis: unknown parameter in the URL; known are db, sentinel_username and sentinel_password`,
 		"redis+sentinel://:secret@a:1/": `--redis: a Sentinel URL ends in the master's name: redis+sentinel://host:26379/mymaster`,
 	} {
 		_, err := load(t, false, []string{"--redis", url}, nil, "")
