@@ -65,6 +65,7 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	o.Store.Logger, o.Router.Logger, o.API.Logger = o.Logger, o.Logger, o.Logger
+	redisstore.LogTo(o.Logger)
 	if o.Embedded {
 		if err := a.embed(&o); err != nil {
 			return err

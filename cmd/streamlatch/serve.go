@@ -6,8 +6,6 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
-
-	"github.com/streamlatch/streamlatch/redisstore"
 )
 
 func (p *process) serveCommand() *cobra.Command {
