@@ -84,7 +84,9 @@ func withReplica(t *testing.T) (master, replica *redistest.Server) {
 	master = redistest.Start(t, options)
 	replica = redistest.Start(t, options, redistest.Args("--replicaof", "127.0.0.1", portOf(t, master.Addr())))
 	c := redistest.Client(t, replica.Addr())
-	eventually(t, func() bool { return strings.Contains(c.Info(t.Context(), "replication").Val(), "master_link_status:up") }, "the replica is in step")
+	eventually(t, func() bool {
+		return strings.Contains(c.Info(t.Context(), "replication").Val(), "master_link_status:up")
+	}, "the replica is in step")
 	return master, replica
 }
 

@@ -48,10 +48,10 @@ var errBadCursor = router.Errorf(router.Invalid, "cursor: not one that this list
 func (s *Store) DeadLetters(ctx context.Context, filter router.DeadLetterFilter, cursor string, limit int) ([]router.DeadLetter, string, error) {
 	newest, oldest := int64(1)<<52, int64(0)
 	if !filter.To.IsZero() {
-		newest = filter.To.UnixMilli() - 1
+		newest = wholeMillisecond(filter.To) - 1
 	}
 	if !filter.From.IsZero() {
-		oldest = filter.From.UnixMilli()
+		oldest = wholeMillisecond(filter.From)
 	}
 	at, err := s.parseDeadCursor(cursor, newest)
 	if err != nil {
@@ -79,6 +79,9 @@ func (s *Store) DeadLetters(ctx context.Context, filter router.DeadLetterFilter,
 	}
 	return letters, at.String(), nil
 }
+
+// wholeMillisecond is the first whole millisecond at or after a time.
+func wholeMillisecond(t time.Time) int64 { return t.Add(time.Millisecond - 1).UnixMilli() }
 
 func selects(f router.DeadLetterFilter, d router.DeadLetter) bool {
 	return (f.Subscription == "" || f.Subscription == d.Subscription) && (f.Reason == "" || f.Reason == d.Reason)

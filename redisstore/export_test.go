@@ -4,8 +4,12 @@ import (
 	"context"
 	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1.
 	"encoding/hex"
+	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/streamlatch/streamlatch/router"
 )
 
 // Key is the name of a key in partition 0, for tests that look at what is stored.
@@ -43,4 +47,38 @@ func ScriptNames(s *Store) map[string]string {
 func AddHook(s *Store, hook redis.Hook) {
 	s.writer.AddHook(hook)
 	s.reader.AddHook(hook)
+}
+
+// Memory is what a store knows of its servers' memory.
+type Memory = memory
+
+// Record is what a look at the servers does.
+func (m *memory) Record(used, limit int64, now time.Time) router.MemoryStatus {
+	m.record(used, limit, now)
+	return m.status()
+}
+
+// Fullest returns the memory of the fullest of several nodes, each given by what it uses and its limit.
+func Fullest(nodes ...[2]int64) [2]int64 {
+	var f fullest
+	for _, node := range nodes {
+		f.consider(node[0], node[1])
+	}
+	return [2]int64{f.used, f.limit}
+}
+
+// LookAtMemory is one look of WatchMemory.
+func LookAtMemory(ctx context.Context, s *Store) error { return s.lookAtMemory(ctx) }
+
+// CallSizes returns how many of the events of these sizes go into each call of append.
+func CallSizes(sizes []int) (calls []int) {
+	items := make([]item, len(sizes))
+	for i, size := range sizes {
+		items[i].encoded = strings.Repeat("x", size)
+	}
+	for len(items) > 0 {
+		n := callSize(items)
+		calls, items = append(calls, n), items[n:]
+	}
+	return calls
 }

@@ -189,3 +189,28 @@ func TestADeletionThatDiedBeforeItWasAnnouncedIsAnnouncedWithTheNextChange(t *te
 		require.Negative(t, next)
 	})
 }
+
+func TestADeletedSubscriptionTakesThePermitsOfDeadSendersWithIt(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr, func(c *redisstore.Config) { c.Partitions = 2 })
+		sub := create(t, s, "one", "x.*")
+		d, err := s.Definitions(t.Context(), 0)
+		require.NoError(t, err)
+		p := appendOne(t, s, event(t, "a", "x.y"))
+		_, err = s.Apply(t.Context(), router.Batch{
+			Partition: p.Partition, From: router.Cursor{Position: router.Position{Partition: p.Partition}}, To: router.Cursor{Position: p}, Token: d.Tokens[p.Partition],
+			Enqueues: []router.Enqueue{{Queue: queueOf(sub), Entries: []router.Position{p}}},
+		})
+		require.NoError(t, err)
+		claimed, _, err := s.ClaimDeliveries(t.Context(), p.Partition, []router.Claim{{Queue: queueOf(sub), Max: 1, Lease: time.Hour}})
+		require.NoError(t, err)
+		require.Len(t, claimed, 1)
+		_, err = s.DeleteSubscription(t.Context(), sub.ID, 0)
+		require.NoError(t, err)
+		for partition := range 2 {
+			_, err := s.Housekeep(t.Context(), partition)
+			require.NoError(t, err)
+			require.Empty(t, redistest.Client(t, addr).Keys(t.Context(), redisstore.KeyIn(s, partition, "*"+sub.ID)).Val())
+		}
+	})
+}

@@ -20,6 +20,7 @@ import (
 // that rapid calls flaky is a real one where the partition of a subscription's permits matters: ids are random.
 
 func TestTheStoreHoldsWhatTheModelHoldsOnMiniredis(t *testing.T) {
+	t.Parallel()
 	mini := redistest.Mini(t)
 	var worlds []*world
 	for _, change := range settings {
@@ -29,6 +30,7 @@ func TestTheStoreHoldsWhatTheModelHoldsOnMiniredis(t *testing.T) {
 }
 
 func TestTheStoreHoldsWhatTheModelHoldsOnRedis(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t, redistest.Args("--stream-node-max-entries", "2")) // so that trimming, which goes by nodes, bites
 	for i, name := range []string{"tight", "roomy", "several partitions"} {
 		t.Run(name, func(t *testing.T) {

@@ -200,23 +200,25 @@ func (m *model) remove(id string) (dropped int64) {
 }
 
 // purge empties the queue of a deleted subscription. That is forgotten when nothing can be queued for it any more.
-func (p *modelPartition) purge(id string) {
+func (p *modelPartition) purge(id string) (forgotten bool) {
 	last, ok := p.gone[id]
 	if !ok {
-		return
+		return false
 	}
 	q := p.queue(id)
 	for _, position := range q.outstanding() {
 		q.finish(position)
 	}
 	q.fresh, q.retries, q.leases = nil, map[router.Position]int64{}, map[router.Position]int64{}
-	if last.Compare(p.applied()) <= 0 {
-		delete(p.gone, id)
-		delete(p.queues, id)
-		for _, schedule := range p.schedules {
-			delete(schedule, id)
-		}
+	if last.Compare(p.applied()) > 0 {
+		return false
 	}
+	delete(p.gone, id)
+	delete(p.queues, id)
+	for _, schedule := range p.schedules {
+		delete(schedule, id)
+	}
+	return true
 }
 
 // applied is the last event that was applied as a whole.

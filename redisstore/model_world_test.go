@@ -79,7 +79,10 @@ func (w *world) housekept(script string, cmd redis.Cmder) {
 	}
 	switch script {
 	case "purge":
-		w.partitionOf(cmd).purge(arg(1))
+		p := w.partitionOf(cmd)
+		if p.purge(arg(1)) && redisstore.Home(w.store, arg(1)) == p.number {
+			delete(w.m.permits, arg(1))
+		}
 	case "expire":
 		w.m.expire(w.partitionOf(cmd))
 	}

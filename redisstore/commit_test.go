@@ -1,0 +1,166 @@
+package redisstore_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/streamlatch/streamlatch/internal/redistest"
+	"github.com/streamlatch/streamlatch/redisstore"
+	"github.com/streamlatch/streamlatch/router"
+)
+
+func TestACallOfAppendIsBoundedInEventsAndBytesAndHasAtLeastOneEvent(t *testing.T) {
+	const mega = 1 << 20
+	for name, c := range map[string]struct{ sizes, calls []int }{
+		"nothing":               {nil, nil},
+		"few":                   {[]int{10, 10, 10}, []int{3}},
+		"as many as go":         {slices.Repeat([]int{1}, 512), []int{512}},
+		"one more":              {slices.Repeat([]int{1}, 513), []int{512, 1}},
+		"by bytes":              {[]int{mega / 2, mega / 2, 1}, []int{2, 1}},
+		"one that is too large": {[]int{3 * mega}, []int{1}},
+		"each alone":            {[]int{3 * mega, 3 * mega, 1, 1}, []int{1, 1, 2}},
+	} {
+		t.Run(name, func(t *testing.T) { require.Equal(t, c.calls, redisstore.CallSizes(c.sizes)) })
+	}
+}
+
+// appendCalls records how many events each call of append has, and lets none through before the gate is open.
+type appendCalls struct {
+	mu    sync.Mutex
+	sizes []int
+	gate  chan struct{}
+}
+
+func watchAppends(s *redisstore.Store) *appendCalls {
+	a := &appendCalls{gate: make(chan struct{})}
+	interleave(s, func(script string, args []any) error {
+		if script == "append" {
+			a.mu.Lock()
+			a.sizes = append(a.sizes, (len(args)-8)/3) // hash, number of keys, 5 keys, nonce
+			a.mu.Unlock()
+			<-a.gate
+		}
+		return nil
+	})
+	return a
+}
+
+func (a *appendCalls) made() []int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.sizes)
+}
+
+func TestConcurrentAppendsShareCalls(t *testing.T) {
+	addr, _ := redistest.Shared(t)
+	s := open(t, addr)
+	insist(t, s, "first") // takes the dedupe ring into use
+	a := watchAppends(s)
+	var all sync.WaitGroup
+	for i := range 300 {
+		all.Go(func() {
+			require.NoError(t, s.Append(context.Background(), []router.Event{event(t, fmt.Sprint(i), "x.y")})[0].Err)
+		})
+	}
+	eventually(t, func() bool { return len(a.made()) > 0 }, "a call is under way, and the others wait")
+	close(a.gate)
+	all.Wait()
+	calls := a.made()
+	sum := 0
+	for _, n := range calls {
+		sum += n
+	}
+	require.Equal(t, 300, sum)
+	require.Less(t, len(calls), 150, "those that wait go together")
+}
+
+func TestManyEventsOfOneCallerGoInBoundedCallsAndKeepTheirOrder(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		insist(t, s, "first")
+		a := watchAppends(s)
+		close(a.gate)
+		events := make([]router.Event, 1100)
+		for i := range events {
+			events[i] = event(t, fmt.Sprint(i), "x.y")
+		}
+		results := s.Append(t.Context(), events)
+		require.Equal(t, []int{512, 512, 76}, a.made())
+		for i := 1; i < len(results); i++ {
+			require.NoError(t, results[i].Err)
+			require.Positive(t, results[i].Position.Compare(results[i-1].Position))
+		}
+	})
+}
+
+func TestEventsOfOneCallerFindTheirPartitions(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr, func(c *redisstore.Config) { c.Partitions = 4 })
+		events := make([]router.Event, 60)
+		for i := range events {
+			events[i] = event(t, fmt.Sprint(i), "x.y")
+		}
+		seen := map[int]bool{}
+		for i, r := range s.Append(t.Context(), events) {
+			require.NoError(t, r.Err)
+			require.Equal(t, events[i].Partition(4), r.Position.Partition)
+			found, err := s.ReadLogReverse(t.Context(), r.Position, 1)
+			require.NoError(t, err)
+			require.Equal(t, router.Record{Position: r.Position, Event: events[i]}, found[0])
+			seen[r.Position.Partition] = true
+		}
+		require.Len(t, seen, 4)
+	})
+}
+
+func TestACallerThatGivesUpDoesNotWait(t *testing.T) {
+	addr, _ := redistest.Shared(t)
+	s := open(t, addr)
+	insist(t, s, "first")
+	a := watchAppends(s)
+	defer close(a.gate)
+	ctx, cancel := context.WithCancel(t.Context())
+	results := make(chan router.Appended, 3)
+	for i := range 3 { // some are under way, the others wait
+		go func() { results <- s.Append(ctx, []router.Event{event(t, fmt.Sprint(i), "x.y")})[0] }()
+	}
+	eventually(t, func() bool { return len(a.made()) > 0 }, "a call is under way")
+	cancel()
+	for range 3 {
+		require.Equal(t, router.Unavailable, router.ErrorCode((<-results).Err))
+	}
+}
+
+func TestAStoreThatIsClosedTakesNothing(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s, err := redisstore.Open(t.Context(), redisstore.Config{URL: "redis://" + addr, Namespace: redistest.Namespace(t)})
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		require.Equal(t, router.Unavailable, router.ErrorCode(s.Append(ctx, []router.Event{event(t, "a", "x.y")})[0].Err))
+	})
+}
+
+func TestALargeEventIsStoredAlone(t *testing.T) {
+	addr, _ := redistest.Shared(t)
+	s := open(t, addr)
+	insist(t, s, "first")
+	a := watchAppends(s)
+	close(a.gate)
+	large, err := router.NewEvent(router.EventFields{
+		ID: "large", Source: "/t", Type: "x.y", Data: strings.Repeat("x", 2<<20), DataKind: router.TextData, DataContentType: "text/plain",
+	})
+	require.NoError(t, err)
+	for _, r := range s.Append(t.Context(), []router.Event{event(t, "a", "x.y"), large, event(t, "b", "x.y")}) {
+		require.NoError(t, r.Err)
+	}
+	require.Equal(t, []int{1, 1, 1}, a.made())
+}
