@@ -129,7 +129,8 @@ func TestACallerThatGivesUpDoesNotWait(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	results := make(chan router.Appended, 3)
 	for i := range 3 { // some are under way, the others wait
-		go func() { results <- s.Append(ctx, []router.Event{event(t, fmt.Sprint(i), "x.y")})[0] }()
+		e := event(t, fmt.Sprint(i), "x.y")
+		go func() { results <- s.Append(ctx, []router.Event{e})[0] }()
 	}
 	eventually(t, func() bool { return len(a.made()) > 0 }, "a call is under way")
 	cancel()

@@ -130,7 +130,7 @@ func TestAnotherServerIsFoundThroughSentinelsAfterAFailover(t *testing.T) {
 	}
 	eventually(t, func() bool { return sentinel.Do(t.Context(), "SENTINEL", "FAILOVER", "main").Err() == nil }, "the Sentinel finds the replica fit")
 	awaitMaster(t, replica)
-	require.NoError(t, redistest.Client(t, master.Addr()).SlaveOf(t.Context(), "127.0.0.1", portOf(t, replica.Addr())).Err()) // the Sentinel takes 8 s to
+	require.NoError(t, redistest.Client(t, master.Addr()).ReplicaOf(t.Context(), "127.0.0.1", portOf(t, replica.Addr())).Err()) // the Sentinel takes 8 s to
 	for i := range 20 {
 		insist(t, s, fmt.Sprint("after", i))
 	}

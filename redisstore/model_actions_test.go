@@ -317,8 +317,7 @@ func (w *world) settle(t *rapid.T) {
 	p := w.partition(t)
 	chosen := map[router.Position]map[string]bool{}
 	var settlements []router.Settlement
-	for i := len(w.held) - 1; i >= 0; i-- {
-		c := w.held[i]
+	for i, c := range slices.Backward(slices.Clone(w.held)) {
 		if c.Entry.Position.Partition != p.number || chosen[c.Entry.Position][c.Queue.Subscription] || rapid.IntRange(0, 2).Draw(t, "not yet") == 0 {
 			continue
 		}

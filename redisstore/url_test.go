@@ -1,7 +1,6 @@
 package redisstore_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -94,6 +93,6 @@ func TestAnErrorOfConnectingSaysNothingOfThePassword(t *testing.T) {
 	for _, url := range []string{"redis://user:hunter2@127.0.0.1:1", "redis+cluster://user:hunter2@127.0.0.1:1", "unix://user:hunter2@/nowhere/s"} {
 		_, err := redisstore.Open(t.Context(), redisstore.Config{URL: url})
 		require.Error(t, err)
-		require.False(t, strings.Contains(err.Error(), "hunter2"), "%v", err)
+		require.NotContains(t, err.Error(), "hunter2")
 	}
 }

@@ -26,7 +26,7 @@ func TestEveryTestThatThePackageCommentNamesExists(t *testing.T) {
 	named := regexp.MustCompile(`\bTest\w+`).FindAllString(string(doc), -1)
 	require.NotEmpty(t, named)
 	for _, name := range named {
-		require.True(t, strings.Contains(code.String(), "func "+name+"(t *testing.T)"), "there is no %s", name)
+		require.Contains(t, code.String(), "func "+name+"(t *testing.T)", "there is no %s", name)
 	}
 	guarantees := regexp.MustCompile(`(?m)^//  (\d+)\. (?:.|\n//     )*`).FindAllString(string(doc), -1)
 	require.Len(t, guarantees, 10)

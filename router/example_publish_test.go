@@ -30,6 +30,8 @@ func ExampleRouter_Publish() {
 		fmt.Println(err)
 		return
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		fmt.Println("it goes on for ever")
+	}
 	// Output: after 16 hops: loop
 }

@@ -117,9 +117,10 @@ for i, queue in ipairs(queues) do
     end
   end
 end
-local function look(schedule, list)
+
+local function look(at, list)
   for first = 1, #list, 1000 do
-    redis.call('ZADD', schedule, 'LT', unpack(list, first, math.min(first + 999, #list)))
+    redis.call('ZADD', at, 'LT', unpack(list, first, math.min(first + 999, #list)))
   end
 end
 look(KEYS[3], due.ready)
