@@ -235,12 +235,11 @@ func (pub *publication) collect(ctx context.Context, inputs <-chan input) (batch
 			return batch, false, nil
 		case in.fatal:
 			return nil, false, errors.Join(pub.send(ctx, batch), in.err)
-		case in.err != nil:
-			pub.refuse(in, in.err)
-			continue
 		}
-		batch = append(batch, in)
-		size += in.event.Size()
+		batch = append(batch, in) // also what is no event, so that what is said of each comes in the order of the input
+		if in.err == nil {
+			size += in.event.Size()
+		}
 	}
 	return batch, true, nil
 }
@@ -264,26 +263,41 @@ func next(ctx context.Context, inputs <-chan input, wait bool) (in input, ok, wa
 }
 
 func (pub *publication) send(ctx context.Context, batch []input) error {
-	if len(batch) == 0 {
-		return nil
-	}
-	if err := pub.pace.wait(ctx, len(batch)); err != nil {
-		return err
-	}
-	events := make([]client.Event, len(batch))
-	for i, in := range batch {
-		events[i] = in.event
-	}
-	results, err := pub.api.Publish(ctx, events)
-	for i, r := range results {
-		if err != nil && (errors.Is(r.Err, client.ErrUnsettled) || errors.Is(r.Err, err)) {
-			return fmt.Errorf("ended at %s: %w", batch[i].where, err)
+	events := make([]client.Event, 0, len(batch))
+	for _, in := range batch {
+		if in.err == nil {
+			events = append(events, in.event)
 		}
-		if noted := pub.note(batch[i], r); noted != nil {
+	}
+	results, err := pub.publish(ctx, events)
+	for _, in := range batch {
+		switch {
+		case in.err != nil:
+			pub.refuse(in, in.err)
+			continue
+		case len(results) == 0:
+			continue // err says why
+		}
+		r := results[0]
+		results = results[1:]
+		if err != nil && (errors.Is(r.Err, client.ErrUnsettled) || errors.Is(r.Err, err)) {
+			return fmt.Errorf("ended at %s: %w", in.where, err)
+		}
+		if noted := pub.note(in, r); noted != nil {
 			return noted
 		}
 	}
 	return err
+}
+
+func (pub *publication) publish(ctx context.Context, events []client.Event) ([]client.Published, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	if err := pub.pace.wait(ctx, len(events)); err != nil {
+		return nil, err
+	}
+	return pub.api.Publish(ctx, events)
 }
 
 // note counts and prints what became of an event.
