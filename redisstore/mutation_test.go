@@ -1,0 +1,269 @@
+package redisstore_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A mutation takes something out of a script, or changes it. The tests of this package must notice.
+type mutation struct {
+	script   string
+	old, new string // old occurs once in the script
+}
+
+func (m mutation) name() string {
+	text := strings.Join(strings.Fields(m.old), " ")
+	if m.new == "" {
+		return m.script + ": without " + text
+	}
+	return m.script + ": " + text + " → " + strings.Join(strings.Fields(m.new), " ")
+}
+
+// TestEveryMutationOfTheScriptsIsNoticed makes each mutation and runs this package's tests on it: the model's first, then all others. It takes the
+// better part of an hour, so it has to be asked for: STREAMLATCH_MUTATE=1, or a pattern that the mutation's name matches.
+func TestEveryMutationOfTheScriptsIsNoticed(t *testing.T) {
+	wanted := os.Getenv("STREAMLATCH_MUTATE")
+	if wanted == "" {
+		t.Skip("mutations take long: STREAMLATCH_MUTATE=1 makes all, STREAMLATCH_MUTATE='^claim:' some of them")
+	}
+	if wanted == "1" {
+		wanted = ""
+	}
+	pattern := regexp.MustCompile(wanted)
+	require.False(t, noticed(t, nil), "the tests pass without a mutation")
+	for _, m := range mutations(t) {
+		if pattern.MatchString(m.name()) {
+			t.Run(m.name(), func(t *testing.T) { require.True(t, noticed(t, overlay(t, m)), "no test notices") })
+		}
+	}
+}
+
+// The list of mutations stays in step with the scripts.
+func TestEveryMutationCanBeMade(t *testing.T) {
+	list := mutations(t)
+	require.Greater(t, len(list), 100)
+	for _, m := range list {
+		text := source(t, m.script)
+		require.Equal(t, 1, strings.Count(text, m.old), "%s", m.name())
+		require.NotEqual(t, text, strings.Replace(text, m.old, m.new, 1))
+	}
+}
+
+func source(t *testing.T, script string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "scripts", script+".lua"))
+	require.NoError(t, err)
+	return string(text)
+}
+
+// mutations are those that are listed, and one for each statement that writes: it is taken out.
+func mutations(t *testing.T) []mutation {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "scripts", "*.lua"))
+	require.NoError(t, err)
+	var list []mutation
+	for _, file := range files {
+		script := strings.TrimSuffix(filepath.Base(file), ".lua")
+		text := source(t, script)
+		for _, statement := range writes(text) {
+			if strings.Count(text, statement) == 1 && harmless[mutation{script: script, old: statement}.name()] == "" {
+				list = append(list, mutation{script: script, old: statement})
+			}
+		}
+	}
+	return append(list, listed...)
+}
+
+var writing = regexp.MustCompile(`^\s*(?:redis\.call|call_many|hold|release|keep|look)\(`)
+
+// writes finds the statements that are calls of a command, or of a function that makes some.
+func writes(text string) (statements []string) {
+	lines := strings.SplitAfter(text, "\n")
+	for i := 0; i < len(lines); i++ {
+		if !writing.MatchString(lines[i]) {
+			continue
+		}
+		statement := lines[i]
+		for strings.Count(statement, "(") > strings.Count(statement, ")") {
+			i++
+			statement += lines[i]
+		}
+		statements = append(statements, statement)
+	}
+	return statements
+}
+
+// overlay makes a file for go's -overlay that puts the mutated script in the place of the script.
+func overlay(t *testing.T, m mutation) []string {
+	t.Helper()
+	original, err := filepath.Abs(filepath.Join("..", "scripts", m.script+".lua"))
+	require.NoError(t, err)
+	mutated := filepath.Join(t.TempDir(), m.script+".lua")
+	require.NoError(t, os.WriteFile(mutated, []byte(strings.Replace(source(t, m.script), m.old, m.new, 1)), 0o600))
+	text, err := json.Marshal(map[string]any{"Replace": map[string]string{original: mutated}})
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "overlay.json")
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	return []string{"-overlay", file}
+}
+
+// noticed runs the tests and tells whether one fails.
+func noticed(t *testing.T, flags []string) bool {
+	t.Helper()
+	for _, which := range [][]string{
+		{"-run", "TestTheStoreHolds"},
+		{"-skip", "TestTheStoreHolds|TestEveryMutation"},
+	} {
+		args := append([]string{"test", "-count=1", "-failfast", "-timeout=5m"}, flags...)
+		args = append(append(args, which...), ".", "-rapid.nofailfile", "-rapid.shrinktime=1ms")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "go", args...)
+		cmd.Env = append(os.Environ(), "STREAMLATCH_MUTATE=")
+		output, err := cmd.CombinedOutput()
+		require.NotContains(t, string(output), "[build failed]")
+		if _, failed := errors.AsType[*exec.ExitError](err); failed {
+			first, _, _ := strings.Cut(string(output[max(strings.Index(string(output), "--- FAIL"), 0):]), "\n")
+			t.Log("noticed by", first)
+			return true
+		}
+		require.NoError(t, err)
+	}
+	return false
+}
+
+// harmless are statements that write and can go without a change that matters, and why they are there.
+var harmless = map[string]string{}
+
+var listed = []mutation{
+	{"common", "return tonumber(aseq) <= tonumber(bseq)", "return tonumber(aseq) < tonumber(bseq)"},
+	{"common", "if redis.call('HSETNX', holds, id .. ' ' .. holder, '') == 0 then", "redis.call('HSETNX', holds, id .. ' ' .. holder, '')\n  if false then"},
+	{"common", "if redis.call('HINCRBY', copies, '#' .. id, 1) == 1 then", "if redis.call('HINCRBY', copies, '#' .. id, 1) >= 1 then"},
+	{"common", "if redis.call('HDEL', holds, id .. ' ' .. holder) == 1 then", "if redis.call('HDEL', holds, id .. ' ' .. holder) >= 0 then"},
+	{"common", "if redis.call('HINCRBY', copies, '#' .. id, -1) == 0 then", "if redis.call('HINCRBY', copies, '#' .. id, -1) <= 1 then"},
+	{"common", "if redis.call('ZCARD', leases) < max then", "if true then"},
+	{"common", "if redis.call('LLEN', fresh) > 0 then", "if false then"},
+	{"common", "if lease and (not at or lease < at) then", "if lease and not at then"},
+	{"common", "if lease and (not at or lease < at) then", "if false then"},
+
+	{"append", "local ms = math.max(now(), floor)", "local ms = now()"},
+	{"append", "return KEYS[3 + slot], s[4 + slot] == int(b)", "return KEYS[3 + slot], true"},
+	{"append", "for b = bucket - 1, bucket - 2, -1 do", "for b = bucket - 1, bucket - 1, -1 do"},
+	{"append", "if ms > floor then\n  seq = -1", "if false then\n  seq = -1"},
+	{"append", "if string.sub(known, 1, 16) ~= ARGV[3 * i] then", "if false then"},
+	{"append", "elseif string.sub(known, 17, 24) == nonce and not here[identities[i]] then", "elseif false then"},
+	{"append", "string.sub(known, 17, 24) == nonce and not here[identities[i]]", "string.sub(known, 17, 24) == nonce"},
+	{"append", "    here[identities[i]] = known\n", ""},
+	{"append", "    here[identity] = known\n", ""},
+	{"append", "size = size > 0 and size + (#event - size) / 1024 or #event", "size = #event"},
+	{"append", "if stored > 0 then", "if false then"},
+
+	{"apply", "(s[1] or '0-0') ~= from or (s[2] or '') ~= from_target", "(s[2] or '') ~= from_target"},
+	{"apply", "(s[1] or '0-0') ~= from or (s[2] or '') ~= from_target", "(s[1] or '0-0') ~= from"},
+	{"apply", "if (s[3] or '') ~= token and not older_than_changes() then", "if false then"},
+	{"apply", "if (s[3] or '') ~= token and not older_than_changes() then", "if (s[3] or '') ~= token then"},
+	{"apply", "return first and at_or_before(to, last)", "return at_or_before(to, last)"},
+	{"apply", "return first and at_or_before(to, last)", "return true"},
+	{"apply", "if tonumber(version) > mine then", "if tonumber(version) >= mine then"},
+	{"apply", "type(length) == 'table' or type(flying)", "type(flying)"},
+	{"apply", "or type(flying) == 'table' or", "or"},
+	{"apply", "or type(counters) == 'table' then", "then"},
+	{"apply", "length == 0 and tonumber(ARGV[arg + 2]) - flying or 0", "tonumber(ARGV[arg + 2]) - flying"},
+	{"apply", "length == 0 and tonumber(ARGV[arg + 2]) - flying or 0", "length == 0 and tonumber(ARGV[arg + 2]) or 0"},
+	{"apply", "math.min(room, tonumber(ARGV[arg + 3]), count)", "math.min(tonumber(ARGV[arg + 3]), count)"},
+	{"apply", "queue.take < math.min(queue.count, queue.room) and int(t) or expires", "expires"},
+	{"apply", "queue.take < math.min(queue.count, queue.room) and int(t) or expires", "int(t)"},
+	{"apply", "if queue.room > 0 then", "if true then"},
+	{"apply", "redis.call('ZADD', at, 'LT', unpack", "redis.call('ZADD', at, unpack"},
+	{"apply", "    lease(queue, expires)\n", ""},
+	{"apply", "    enqueue(queue)\n", ""},
+
+	{"claim", "  take_expired(queue, want, tried)\n", ""},
+	{"claim", "{ entry, attempt + 1 }", "{ entry, attempt }"},
+	{"claim", "max - redis.call('ZCARD', queue.leases))", "max)"},
+	{"claim", "math.min(want - #tried, max", "math.min(want, max"},
+	{"claim", "room - math.min(fresh, math.floor(room / 2))", "room"},
+	{"claim", "room - (#tried - before)", "room"},
+	{"claim", "  if at_or_before(entry, horizon) then", "  if false then"},
+	{"claim", "if redis.call('HEXISTS', gone, queue.subscription) == 1 then", "if false then"},
+	{"claim", "    reschedule(KEYS[i]", "    ;(function() end)(KEYS[i]"},
+	{"claim", "if want == 0 then", "if false then"},
+	{"claim", "redis.call('ZADD', KEYS[i], 'XX', ", "redis.call('ZADD', KEYS[i], "},
+	{"claim", "'{\"at\":' .. int(t) .. ',\"outcome\":\"expired\"}\\n'", "''"},
+
+	{"settle", "if held[i] and tonumber(held[i]) == tonumber(ARGV[arg + 1]) then", "if held[i] then"},
+	{"settle", "if attempt ~= '1' then", "if false then"},
+	{"settle", "if queue.copied and at_or_before(entry, horizon) then", "if false then"},
+	{"settle", "if queue.copied and at_or_before(entry, horizon) then", "if queue.copied then"},
+	{"settle", "int(t + tonumber(delay))", "int(t)"},
+	{"settle", "queue.gone and {} or redis.call", "redis.call"},
+	{"settle", "local at = not queue.gone and reschedule", "local at = reschedule"},
+	{"settle", "int(math.max(0, at - t))", "int(at - t)"},
+	{"settle", "    detail = detail + (told and 2 or 0)\n", ""},
+	{"settle", "  count(queue)\n", ""},
+	{"settle", "queue.last_error = told and ARGV[detail + 1] or queue.last_error", "queue.last_error = queue.last_error"},
+	{"settle", "  forget(queue, entry, attempt)\nend\n\nfunction verdicts.retry", "end\n\nfunction verdicts.retry"},
+	{"settle", "  forget(queue, entry, '1')\n", ""},
+	{"settle", "  record(queue, entry, attempt, line)\n", ""},
+
+	{"announce", "if known >= tonumber(ARGV[1]) then", "if known > tonumber(ARGV[1]) then"},
+	{"announce", "if known >= tonumber(ARGV[1]) then", "if false then"},
+
+	{"horizon", "if at_or_before(applied, wanted) then", "if false then"},
+	{"horizon", "if target == '' then", "if true then"},
+	{"horizon", "if surplus > 0 then", "if false then"},
+	{"horizon", "  if at_or_before(wanted, last) then", "  if true then"},
+	{"horizon", "  if at_or_before(wanted, last) then", "  if false then"},
+	{"horizon", "if not at_or_before(wanted, horizon) then", "if true then"},
+
+	{"keep", "  if not at_or_before(entry, horizon) then", "  if false then"},
+	{"keep", "math.max(tonumber(ARGV[3]) - popped, 0)", "tonumber(ARGV[3])"},
+	{"keep", "{ #entries == page and 'more' or 'done', int(popped", "{ 'done', int(popped"},
+	{"keep", "{ found[1] == '0' and 'done' or 'more', found[1] }", "{ 'done', found[1] }"},
+	{"keep", "    if not keep(entry) then", "    if true then"},
+
+	{"trim", "if not at_or_before(ARGV[1], horizon) then", "if false then"},
+	{"trim", "int(tonumber(seq) + 1)", "int(tonumber(seq))"},
+
+	{"purge", "if not last then", "if false then"},
+	{"purge", "if #dropped == page then", "if false then"},
+	{"purge", "if not at_or_before(last, cursor) or (last == cursor and target ~= '') then", "if last == cursor and target ~= '' then"},
+	{"purge", "if not at_or_before(last, cursor) or (last == cursor and target ~= '') then", "if not at_or_before(last, cursor) then"},
+	{"purge", "  if at_or_before(entry, horizon) then", "  if false then"},
+	{"purge", "page - #dropped - 1", "page - 1"},
+
+	{"rotate", "math.max(now(), tonumber(s[2] or 0))", "now()"},
+	{"rotate", "if redis.call('HGET', KEYS[1], 'ring' .. slot) == int(bucket) then", "if false then"},
+
+	{"permit", "if #ARGV > 4 then", "if false then"},
+	{"permit", "tonumber(ARGV[1]) - redis.call('ZCARD', KEYS[1])", "tonumber(ARGV[1])"},
+	{"permit", "math.max(0, math.min(", "(math.min("},
+
+	{"lease", "owner ~= ARGV[1] and (left > 0", "(left > 0"},
+	{"lease", "(left > 0 or (owner == '' and ARGV[3] == 'orphan'))", "(owner == '' and ARGV[3] == 'orphan')"},
+	{"lease", "(left > 0 or (owner == '' and ARGV[3] == 'orphan'))", "left > 0"},
+	{"release", "if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then", "if false then"},
+
+	{"define", "if not old and expected ~= '0' then", "if false then"},
+	{"define", "if old and expected ~= 'any' and expected ~= version then", "if false then"},
+	{"define", "if old and expected ~= 'any' and", "if old and"},
+	{"define", "if holder and holder ~= id then", "if false then"},
+	{"define", "if holder and holder ~= id then", "if holder then"},
+	{"define", "if redis.call('ZCARD', KEYS[6]) > 10000 then", "if false then"},
+
+	{"due", "'(' .. int(t), '+inf'", "int(t), '+inf'"},
+	{"due", "'LIMIT', 0, ARGV[1])", "'LIMIT', 0, 1000)"},
+	{"expire", "'(' .. ARGV[1], 'LIMIT'", "ARGV[1], 'LIMIT'"},
+	{"register", "if ARGV[2] == '' then", "if false then"},
+	{"init", "ARGV[2] == '0' and '1' or ARGV[2]", "'1'"},
+}
