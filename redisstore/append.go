@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -28,8 +27,6 @@ func (s *Store) Append(ctx context.Context, events []router.Event) []router.Appe
 	if s.memory.full.Load() {
 		return failAll(len(events), &router.Error{Code: router.Full, Message: "Redis is nearly full", RetryAfter: 5 * time.Second})
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, appendBudget, errUnconfirmed)
-	defer cancel()
 	if len(s.keys) == 1 {
 		return s.committers[0].commit(ctx, events)
 	}
@@ -69,6 +66,7 @@ func failAll(n int, err error) []router.Appended {
 
 // item is one event on its way into the log.
 type item struct {
+	event                          router.Event
 	identity, fingerprint, encoded string
 }
 
@@ -77,14 +75,39 @@ func newItem(e router.Event) item {
 	var both [32]byte
 	copy(both[copy(both[:], identity[:]):], fingerprint[:])
 	text := string(both[:])
-	return item{identity: text[:16], fingerprint: text[16:], encoded: e.Encode()}
+	return item{event: e, identity: text[:16], fingerprint: text[16:], encoded: e.Encode()}
 }
 
 // pending is what one caller waits for.
 type pending struct {
 	items   []item
 	results []router.Appended
-	done    chan struct{}
+	done    chan struct{} // gets one token
+	budget  *time.Timer
+}
+
+// pendings are kept for the next callers: a timer and a channel for each event are what garbage is made of.
+var pendings = sync.Pool{New: func() any {
+	p := &pending{done: make(chan struct{}, 1), budget: time.NewTimer(time.Hour)}
+	p.budget.Stop()
+	return p
+}}
+
+// newPending is given back with release by a caller that has its results.
+func newPending(events []router.Event) *pending {
+	p, _ := pendings.Get().(*pending)
+	p.items, p.results = make([]item, len(events)), make([]router.Appended, len(events))
+	for i, e := range events {
+		p.items[i] = newItem(e)
+	}
+	p.budget.Reset(appendBudget)
+	return p
+}
+
+func (p *pending) release() {
+	p.budget.Stop()
+	p.items, p.results = nil, nil
+	pendings.Put(p)
 }
 
 // committer gathers the events of concurrent callers into few script calls (group commit).
@@ -123,12 +146,11 @@ func (c *committer) commit(ctx context.Context, events []router.Event) []router.
 }
 
 func (c *committer) commitSome(ctx context.Context, events []router.Event) []router.Appended {
-	p := &pending{items: make([]item, len(events)), results: make([]router.Appended, len(events)), done: make(chan struct{})}
-	for i, e := range events {
-		p.items[i] = newItem(e)
-	}
+	p := newPending(events)
 	select {
 	case c.queue <- p:
+	case <-p.budget.C:
+		return failAll(len(events), unavailable(errUnconfirmed, "wait for the log"))
 	case <-ctx.Done():
 		return failAll(len(events), unavailable(context.Cause(ctx), "wait for the log"))
 	case <-c.ctx.Done():
@@ -136,7 +158,11 @@ func (c *committer) commitSome(ctx context.Context, events []router.Event) []rou
 	}
 	select {
 	case <-p.done:
-		return p.results
+		results := p.results
+		p.release()
+		return results
+	case <-p.budget.C:
+		return failAll(len(events), unavailable(errUnconfirmed, "wait for the log"))
 	case <-ctx.Done():
 		return failAll(len(events), unavailable(context.Cause(ctx), "wait for the log"))
 	}
@@ -181,24 +207,25 @@ func (p *pending) bytes() (n int) {
 
 // commitAll stores a batch, in as many calls as its size asks for, and tells each caller.
 func (s *Store) commitAll(ctx context.Context, partition int, batch []*pending) {
-	var items []item
+	var items []*item
 	for _, p := range batch {
-		items = append(items, p.items...)
+		for i := range p.items {
+			items = append(items, &p.items[i])
+		}
 	}
 	results := make([]router.Appended, 0, len(items))
 	for len(items) > 0 {
 		n := callSize(items)
-		results = append(results, s.commitOnce(ctx, partition, items[:n])...)
+		results = append(results, s.commitSome(ctx, partition, items[:n])...)
 		items = items[n:]
 	}
 	for _, p := range batch {
-		copy(p.results, results)
-		results = results[len(p.items):]
-		close(p.done)
+		results = results[copy(p.results, results):]
+		p.done <- struct{}{}
 	}
 }
 
-func callSize(items []item) int {
+func callSize(items []*item) int {
 	bytes := 0
 	for i, it := range items {
 		bytes += len(it.encoded)
@@ -209,44 +236,83 @@ func callSize(items []item) int {
 	return len(items)
 }
 
-// commitOnce calls append until its outcome is known or the budget is used up. It repeats the same call with the same nonce, which the
-// script recognises, so that a lost reply neither doubles an event nor makes its sender see a duplicate.
-func (s *Store) commitOnce(ctx context.Context, partition int, items []item) []router.Appended {
+// commitSome stores what goes into one call. Of several events with the same identity the first goes first, and the others are then judged by it.
+func (s *Store) commitSome(ctx context.Context, partition int, items []*item) []router.Appended {
+	results := make([]router.Appended, len(items))
+	places := make([]int, len(items)) // of what is still to be stored
+	for i := range places {
+		places[i] = i
+	}
+	for len(places) > 0 {
+		now, later := withoutTwins(items, places)
+		s.commitOnce(ctx, partition, items, now, results)
+		places = later
+	}
+	return results
+}
+
+// withoutTwins divides places into those of the first event of each identity and the rest.
+func withoutTwins(items []*item, places []int) (first, rest []int) {
+	seen := make(map[string]struct{}, len(places))
+	first = places[:0]
+	for _, place := range places {
+		identity := items[place].identity
+		if _, twin := seen[identity]; twin {
+			rest = append(rest, place)
+			continue
+		}
+		seen[identity] = struct{}{}
+		first = append(first, place)
+	}
+	return first, rest
+}
+
+// commitOnce calls append until its outcome is known or the budget is used up. It repeats the same call with the same nonce, under which it
+// recognises what it stored itself, so that a lost reply neither doubles an event nor makes its sender see a duplicate.
+func (s *Store) commitOnce(ctx context.Context, partition int, items []*item, places []int, results []router.Appended) {
 	ctx, cancel := context.WithTimeoutCause(ctx, commitBudget, errUnconfirmed)
 	defer cancel()
-	keys, args := s.appendCall(partition, items)
-	for {
-		reply, err := s.appendAndWait(ctx, keys, args)
-		switch {
-		case err == nil && reply == "rotate":
-			err = s.rotate(ctx, partition)
-		case err == nil:
-			s.appended[partition].beat()
-			results, err := appended(partition, len(items), reply)
-			if err != nil {
-				return failAll(len(items), fmt.Errorf("append: %w", err))
+	call := newAppendCall(partition, items, places)
+	for len(call.places) > 0 {
+		reply, err := s.appendAndWait(ctx, s.appendKeys(partition), call.args())
+		if err == nil {
+			err = s.take(ctx, call, reply, results)
+		}
+		if err != nil && (!repeatable(err) || !pause(ctx, repeatPause)) {
+			if cause := context.Cause(ctx); cause != nil {
+				err = errors.Join(cause, err)
 			}
-			return results
-		}
-		if err != nil && !repeatable(err) {
-			return failAll(len(items), unavailable(err, "append"))
-		}
-		if err != nil && !pause(ctx, repeatPause) {
-			return failAll(len(items), unavailable(errors.Join(context.Cause(ctx), err), "append"))
+			for _, place := range call.places {
+				results[place].Err = unavailable(err, "append")
+			}
+			return
 		}
 	}
 }
 
-func (s *Store) appendCall(partition int, items []item) (keys []string, args []any) {
-	k := s.keys[partition]
-	var nonce [8]byte
-	_, _ = rand.Read(nonce[:]) // never fails, see crypto/rand
-	args = make([]any, 1, 1+3*len(items))
-	args[0] = string(nonce[:])
-	for i := range items {
-		args = append(args, &items[i].identity, &items[i].fingerprint, &items[i].encoded) // pointers: less garbage
+// take reads a reply: what is settled by it leaves the call.
+func (s *Store) take(ctx context.Context, call *appendCall, reply any, results []router.Appended) error {
+	if reply == "rotate" {
+		return s.rotate(ctx, call.partition)
 	}
-	return []string{k.state(), k.log(), k.seen(0), k.seen(1), k.seen(2)}, args
+	words, err := stringsOf(reply, 3)
+	if err != nil {
+		return fmt.Errorf("append: %w", err)
+	}
+	if words[0] == "known" {
+		return call.settleKnown(words[1:], results)
+	}
+	records, previous, err := call.settleStored(words[1:], results)
+	if err != nil {
+		return err
+	}
+	s.tails[call.partition].add(previous, records)
+	return nil
+}
+
+func (s *Store) appendKeys(partition int) []string {
+	k := s.keys[partition]
+	return []string{k.state(), k.log(), k.seen(0), k.seen(1), k.seen(2)}
 }
 
 func (s *Store) rotate(ctx context.Context, partition int) error {
@@ -299,44 +365,6 @@ func (s *Store) master(ctx context.Context, key string) (redis.Cmdable, error) {
 		return client, nil
 	}
 	return s.writer, nil
-}
-
-// appended reads append's reply: the stream ID of the first event that was stored, and what became of those that were not.
-func appended(partition, n int, reply any) ([]router.Appended, error) {
-	words, err := stringsOf(reply, 2)
-	if err != nil {
-		return nil, err
-	}
-	r := replyReader{words: words}
-	ms, seq := r.integer(), r.integer()
-	results, known := make([]router.Appended, n), make([]bool, n)
-	for len(r.words) > 0 {
-		i, word, id := r.integer(), r.word(), r.word()
-		if r.err != nil || i < 1 || i > n {
-			return nil, fmt.Errorf("unexpected reply: %w", r.err)
-		}
-		results[i-1], known[i-1] = notStored(partition, word, id), true
-	}
-	for i := range results {
-		if !known[i] {
-			results[i].Position = router.Position{Partition: partition, MS: int64(ms), Seq: uint64(seq)}
-			seq++
-		}
-	}
-	return results, r.err
-}
-
-// notStored is the result of an event whose identity was known.
-func notStored(partition int, word, id string) router.Appended {
-	position, err := router.ParseStreamID(partition, id)
-	switch {
-	case err != nil:
-		return router.Appended{Err: fmt.Errorf("append: %w", err)}
-	case word == "reused":
-		return router.Appended{Position: position, Err: router.Errorf(router.IDReused, "an event with this source and id but other content was accepted at %s", position)}
-	default:
-		return router.Appended{Position: position, Duplicate: word == "duplicate"}
-	}
 }
 
 // repeatable tells whether a call that failed may succeed when it is repeated: no answer at all, or a server that is busy starting, moving

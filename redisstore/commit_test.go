@@ -43,7 +43,8 @@ func watchAppends(s *redisstore.Store) *appendCalls {
 	interleave(s, func(script string, args []any) error {
 		if script == "append" {
 			a.mu.Lock()
-			a.sizes = append(a.sizes, (len(args)-8)/3) // hash, number of keys, 5 keys, nonce
+			packed, _ := args[8].([]byte) // behind hash, number of keys, 5 keys, nonce
+			a.sizes = append(a.sizes, len(packed)/34)
 			a.mu.Unlock()
 			<-a.gate
 		}

@@ -72,13 +72,27 @@ func LookAtMemory(ctx context.Context, s *Store) error { return s.lookAtMemory(c
 
 // CallSizes returns how many of the events of these sizes go into each call of append.
 func CallSizes(sizes []int) (calls []int) {
-	items := make([]item, len(sizes))
+	items := make([]*item, len(sizes))
 	for i, size := range sizes {
-		items[i].encoded = strings.Repeat("x", size)
+		items[i] = &item{encoded: strings.Repeat("x", size)}
 	}
 	for len(items) > 0 {
 		n := callSize(items)
 		calls, items = append(calls, n), items[n:]
 	}
 	return calls
+}
+
+// Entry is what stands in the log for events that are stored together.
+func Entry(events ...router.Event) string {
+	items := make([]*item, len(events))
+	for i, e := range events {
+		items[i] = &item{encoded: e.Encode()}
+	}
+	return newGroup(items).bytes
+}
+
+// Records takes an entry of the log apart.
+func Records(last router.Position, entry redis.XMessage) []router.Record {
+	return appendRecords(nil, last, entry)
 }

@@ -1,10 +1,14 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,38 +16,86 @@ import (
 	"github.com/streamlatch/streamlatch/router"
 )
 
-// eventField is the only field of an entry of the log.
-const eventField = "e"
-
 // replyMargin is how long after a wait Redis may take to say that it is over, before it counts as gone; the library would take 10 s for that.
 const replyMargin = 3 * time.Second
 
-// ReadLog reads forward; see router.LogReader.
+// tailPatience is how long a reader that has come to the end of the log waits for this process to append more, before it asks Redis what others have
+// appended: while events come in here, they need no reading.
+const tailPatience = time.Millisecond
+
+// ReadLog reads forward; see router.LogReader. A reader that waits is one that follows the log: what this process has appended itself it gets without
+// reading.
 func (s *Store) ReadLog(ctx context.Context, after router.Position, limit int, wait time.Duration) ([]router.Record, error) {
-	key := s.keys[after.Partition].log()
+	if wait > 0 {
+		if records := s.readTail(ctx, after, limit); len(records) > 0 {
+			return records, nil
+		}
+	}
 	if wait > 0 && s.plain {
 		if err := s.awaitPlain(ctx, after, wait); err != nil {
 			return nil, err
 		}
 		wait = 0
 	}
+	entries, err := s.readEntries(ctx, after, limit, wait)
+	if err != nil {
+		return nil, unavailable(err, "read the log")
+	}
+	records, err := s.records(after.Partition, entries)
+	behind, _ := slices.BinarySearchFunc(records, after, func(r router.Record, p router.Position) int {
+		return cmp.Or(r.Position.Compare(p), -1)
+	})
+	records = records[behind:]
+	return records[:min(limit, len(records))], err
+}
+
+// readTail takes what follows a position out of memory. Where that is the last position that this process has appended, it waits a moment for more.
+func (s *Store) readTail(ctx context.Context, after router.Position, limit int) []router.Record {
+	t := &s.tails[after.Partition]
+	grown := t.grown.wait()
+	if records := t.after(after, limit); len(records) > 0 || !t.endsAt(after) {
+		return records
+	}
+	select {
+	case <-grown:
+	case <-time.After(tailPatience):
+	case <-ctx.Done():
+	}
+	return t.after(after, limit)
+}
+
+func (s *Store) readEntries(ctx context.Context, after router.Position, limit int, wait time.Duration) ([]redis.XMessage, error) {
+	key, count := s.keys[after.Partition].log(), s.density[after.Partition].entries(limit)
 	if wait <= 0 {
-		entries, err := s.reader.XRangeN(ctx, key, "("+after.ID(), "+", int64(limit)).Result()
-		return s.records(after.Partition, entries, err)
+		return s.reader.XRangeN(ctx, key, "("+after.ID(), "+", count).Result()
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait+replyMargin)
 	defer cancel()
-	streams, err := s.blocking.XRead(ctx, &redis.XReadArgs{Streams: []string{key, after.ID()}, Count: int64(limit), Block: max(wait, time.Millisecond)}).Result()
+	streams, err := s.blocking.XRead(ctx, &redis.XReadArgs{Streams: []string{key, after.ID()}, Count: count, Block: max(wait, time.Millisecond)}).Result()
 	if errors.Is(err, redis.Nil) || len(streams) == 0 {
-		return s.records(after.Partition, nil, ignoreNil(err))
+		return nil, ignoreNil(err)
 	}
-	return s.records(after.Partition, streams[0].Messages, err)
+	return streams[0].Messages, err
 }
 
-// ReadLogReverse reads backward; see router.LogReader.
+// ReadLogReverse reads backward; see router.LogReader. The group that the position is in has an ID at or above it.
 func (s *Store) ReadLogReverse(ctx context.Context, from router.Position, limit int) ([]router.Record, error) {
-	entries, err := s.reader.XRevRangeN(ctx, s.keys[from.Partition].log(), from.ID(), "-", int64(limit)).Result()
-	return s.records(from.Partition, entries, err)
+	key := s.keys[from.Partition].log()
+	pipe := s.reader.Pipeline()
+	around := pipe.XRangeN(ctx, key, from.ID(), "+", 1)
+	below := pipe.XRevRangeN(ctx, key, "("+from.ID(), "-", s.density[from.Partition].entries(limit))
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, unavailable(err, "read the log")
+	}
+	entries := append(around.Val(), below.Val()...)
+	slices.Reverse(entries)
+	records, err := s.records(from.Partition, entries)
+	above := slices.IndexFunc(records, func(r router.Record) bool { return r.Position.Compare(from) > 0 })
+	if above >= 0 {
+		records = records[:above]
+	}
+	slices.Reverse(records)
+	return records[:min(limit, len(records))], err
 }
 
 // LogEnd returns the position of the newest event.
@@ -62,126 +114,132 @@ func ignoreNil(err error) error {
 	return err
 }
 
-func (s *Store) records(partition int, entries []redis.XMessage, err error) ([]router.Record, error) {
-	if err != nil {
-		return nil, unavailable(err, "read the log")
-	}
-	records := make([]router.Record, len(entries))
-	for i, entry := range entries {
-		position, err := router.ParseStreamID(partition, entry.ID)
+// records takes entries apart, in log order.
+func (s *Store) records(partition int, entries []redis.XMessage) ([]router.Record, error) {
+	records := make([]router.Record, 0, s.density[partition].events(len(entries)))
+	for _, entry := range entries {
+		last, err := router.ParseStreamID(partition, entry.ID)
 		if err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
 		}
-		records[i] = recordOf(position, entry)
+		records = appendRecords(records, last, entry)
 	}
+	s.density[partition].learn(len(records), len(entries))
 	return records, nil
 }
 
-func recordOf(position router.Position, entry redis.XMessage) router.Record {
-	raw, _ := entry.Values[eventField].(string)
-	return record(position, raw)
+// meanEvents is about how many events the entries of a log hold, so that a read asks for about as much as is wanted. Safe for concurrent use.
+type meanEvents struct{ of16 atomic.Int64 } // 16 times the mean, at least 16
+
+func (m *meanEvents) learn(events, entries int) {
+	if entries > 0 {
+		m.of16.Store((3*max(m.of16.Load(), 16) + int64(16*events/entries)) / 4)
+	}
 }
 
-func record(position router.Position, raw string) router.Record {
-	event, err := router.DecodeEvent(raw)
-	if err != nil {
-		return router.Record{Position: position, Raw: raw, Err: err}
-	}
-	return router.Record{Position: position, Event: event}
+// entries is how many entries to read for so many events.
+func (m *meanEvents) entries(events int) int64 {
+	return max(int64(events)*16/max(m.of16.Load(), 16), 1)
+}
+
+func (m *meanEvents) events(entries int) int {
+	return int(int64(entries)*max(m.of16.Load(), 16)/16) + 1
 }
 
 // LoadEvents returns events for deliveries: from the log, else from the copies; see router.QueueStore. A queue that most events go to has
 // most of what it needs side by side, so it reads a stretch of the log first and one by one only what that did not bring.
 func (s *Store) LoadEvents(ctx context.Context, partition int, positions []router.Position) ([]router.Record, error) {
-	found := make([]router.Record, len(positions))
-	missing, err := s.loadStretch(ctx, partition, positions, found)
-	if err != nil {
-		return nil, err
+	l := loading{store: s, partition: partition, positions: positions, found: make([]router.Record, len(positions)), places: make(map[router.Position][]int, len(positions))}
+	for i, p := range positions {
+		l.places[p] = append(l.places[p], i)
 	}
-	if missing, err = s.loadSingly(ctx, partition, positions, missing, found); err != nil {
-		return nil, err
+	for _, step := range []func(context.Context) error{l.readStretch, l.readSingly, l.readCopies} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return found, s.loadCopies(ctx, partition, positions, missing, found)
+	return l.found, nil
 }
 
-// loadStretch reads as many entries as there are positions, from the lowest on, and returns the indexes of what was not among them.
-func (s *Store) loadStretch(ctx context.Context, partition int, positions []router.Position, into []router.Record) (missing []int, err error) {
-	places := make(map[router.Position][]int, len(positions))
-	low, high := positions[0], positions[0]
-	for i, p := range positions {
-		places[p] = append(places[p], i)
-		if p.Compare(low) < 0 {
-			low = p
+// loading looks for the events at some positions of a partition.
+type loading struct {
+	store     *Store
+	partition int
+	positions []router.Position
+	found     []router.Record
+	places    map[router.Position][]int // of what is missing: where in positions it stands
+}
+
+// take keeps what is looked for of some entries.
+func (l *loading) take(entries []redis.XMessage) error {
+	records, err := l.store.records(l.partition, entries)
+	for _, r := range records {
+		for _, i := range l.places[r.Position] {
+			l.found[i] = r
 		}
-		if p.Compare(high) > 0 {
-			high = p
-		}
+		delete(l.places, r.Position)
 	}
-	if len(positions) >= stretchFrom {
-		entries, err := s.reader.XRangeN(ctx, s.keys[partition].log(), low.ID(), high.ID(), int64(len(places))).Result()
-		if err != nil {
-			return nil, unavailable(err, "read events of deliveries")
-		}
-		for _, entry := range entries {
-			p, err := router.ParseStreamID(partition, entry.ID)
-			if err != nil {
-				return nil, fmt.Errorf("read events of deliveries: %w", err)
-			}
-			for _, i := range places[p] {
-				into[i] = recordOf(p, entry)
-			}
-			delete(places, p)
-		}
+	return err
+}
+
+// readStretch reads about as many events as there are positions, from the lowest on.
+func (l *loading) readStretch(ctx context.Context) error {
+	if len(l.positions) < stretchFrom {
+		return nil
 	}
-	for _, indexes := range places {
-		missing = append(missing, indexes...)
+	low := slices.MinFunc(l.positions, router.Position.Compare)
+	entries, err := l.store.reader.XRangeN(ctx, l.store.keys[l.partition].log(), low.ID(), "+", 1+l.store.density[l.partition].entries(len(l.places))).Result()
+	if err != nil {
+		return unavailable(err, "read events of deliveries")
 	}
-	return missing, nil
+	return l.take(entries)
 }
 
 // stretchFrom is from how many positions on a stretch is read.
 const stretchFrom = 8
 
-func (s *Store) loadSingly(ctx context.Context, partition int, positions []router.Position, wanted []int, into []router.Record) (missing []int, err error) {
-	if len(wanted) == 0 {
-		return nil, nil
-	}
-	pipe := s.reader.Pipeline()
-	calls := make([]*redis.XMessageSliceCmd, len(wanted))
-	for i, index := range wanted {
-		id := positions[index].ID()
-		calls[i] = pipe.XRangeN(ctx, s.keys[partition].log(), id, id, 1)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, unavailable(err, "read events of deliveries")
-	}
-	for i, call := range calls {
-		if entries := call.Val(); len(entries) > 0 {
-			into[wanted[i]] = recordOf(positions[wanted[i]], entries[0])
-		} else {
-			missing = append(missing, wanted[i])
-		}
-	}
-	return missing, nil
-}
-
-func (s *Store) loadCopies(ctx context.Context, partition int, positions []router.Position, missing []int, into []router.Record) error {
-	if len(missing) == 0 {
+// readSingly reads the group of each position that is still missing.
+func (l *loading) readSingly(ctx context.Context) error {
+	if len(l.places) == 0 {
 		return nil
 	}
-	fields := make([]string, len(missing))
-	for i, index := range missing {
-		fields[i] = positions[index].ID()
+	pipe := l.store.reader.Pipeline()
+	calls := make([]*redis.XMessageSliceCmd, 0, len(l.places))
+	for p := range l.places {
+		calls = append(calls, pipe.XRangeN(ctx, l.store.keys[l.partition].log(), p.ID(), "+", 1))
 	}
-	copies, err := s.reader.HMGet(ctx, s.keys[partition].copies(), fields...).Result()
+	if _, err := pipe.Exec(ctx); err != nil {
+		return unavailable(err, "read events of deliveries")
+	}
+	for _, call := range calls {
+		if err := l.take(call.Val()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readCopies takes what the log has no more from the copies.
+func (l *loading) readCopies(ctx context.Context) error {
+	if len(l.places) == 0 {
+		return nil
+	}
+	missing := slices.Collect(maps.Keys(l.places))
+	ids := make([]string, len(missing))
+	for i, p := range missing {
+		ids[i] = p.ID()
+	}
+	copies, err := l.store.reader.HMGet(ctx, l.store.keys[l.partition].copies(), ids...).Result()
 	if err != nil {
 		return unavailable(err, "read copies of events")
 	}
-	for i, index := range missing {
-		raw, ok := copies[i].(string)
-		into[index] = record(positions[index], raw)
-		if !ok {
-			into[index] = router.Record{Position: positions[index], Err: errors.New("the event is neither in the log nor among the copies")}
+	for i, p := range missing {
+		one := router.Record{Position: p, Err: errors.New("the event is neither in the log nor among the copies")}
+		if encoded, ok := copies[i].(string); ok {
+			one = record(p, encoded)
+		}
+		for _, place := range l.places[p] {
+			l.found[place] = one
 		}
 	}
 	return nil

@@ -39,6 +39,7 @@ type storedQueue struct {
 type retained struct {
 	horizon router.Position
 	log     []router.Position
+	entries []router.Position // the last event of each
 	copies  map[string]string
 	holds   map[string]string
 }
@@ -115,7 +116,11 @@ func (w *world) retained(t require.TestingT, partition int, horizon string, log 
 	for _, entry := range log {
 		position, err := router.ParseStreamID(partition, entry.ID)
 		require.NoError(t, err)
-		r.log = append(r.log, position)
+		r.entries = append(r.entries, position)
+		for _, record := range redisstore.Records(position, entry) {
+			require.NoError(t, record.Err)
+			r.log = append(r.log, record.Position)
+		}
 	}
 	return r
 }

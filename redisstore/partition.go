@@ -60,6 +60,7 @@ func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, erro
 	}
 	switch words[0] {
 	case "fenced":
+		s.tails[b.Partition].forget()
 		cursor, err := cursorOf(b.Partition, words[1], words[2])
 		return router.Applied{Status: router.Fenced, Cursor: cursor}, err
 	case "stale":

@@ -42,7 +42,7 @@ const plainLook = 20 * time.Millisecond
 func (s *Store) awaitPlain(ctx context.Context, after router.Position, wait time.Duration) error {
 	deadline := time.Now().Add(wait)
 	for {
-		appended := s.appended[after.Partition].wait()
+		grown := s.tails[after.Partition].grown.wait()
 		last, err := s.reader.HMGet(ctx, s.keys[after.Partition].state(), "floor", "seq").Result()
 		if err != nil {
 			return unavailable(err, "look for new events")
@@ -51,7 +51,7 @@ func (s *Store) awaitPlain(ctx context.Context, after router.Position, wait time
 			return nil
 		}
 		select {
-		case <-appended:
+		case <-grown:
 		case <-time.After(plainLook):
 		case <-ctx.Done():
 			return nil

@@ -141,7 +141,9 @@ func TestOldDeadLettersAreRemoved(t *testing.T) {
 
 func TestEntriesThatCannotBeRoutedAreSetAsideAndThePartitionGoesOn(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addr string) {
-		s := open(t, addr)
+		namespace := redistest.Namespace(t)
+		here := func(c *redisstore.Config) { c.Namespace = namespace }
+		s := open(t, addr, here)
 		c := redistest.Client(t, addr)
 		good, spoilt := create(t, s, "good", "x.*"), create(t, s, "spoilt", "x.*")
 		require.NoError(t, c.Set(t.Context(), redisstore.Key(s, "q:"+spoilt.ID), "not a list", 0).Err())
@@ -149,7 +151,7 @@ func TestEntriesThatCannotBeRoutedAreSetAsideAndThePartitionGoesOn(t *testing.T)
 		require.NoError(t, c.Do(t.Context(), "XADD", redisstore.Key(s, "log"), "1-1", "other", "field").Err())
 		out := newSink()
 		start(t, s, out)
-		appendOne(t, s, event(t, "a", "x.y"))
+		appendOne(t, open(t, addr, here), event(t, "a", "x.y")) // by another replica: entries that no replica made stand in no tail
 		eventually(t, func() bool { return out.count("good") == 1 }, "the rest is routed")
 		letters, _, err := s.DeadLetters(t.Context(), router.DeadLetterFilter{}, "", 10)
 		require.NoError(t, err)

@@ -187,12 +187,12 @@ func (s *Store) partitionStatus(ctx context.Context, partition int) (router.Part
 	}
 	pipe := s.reader.Pipeline()
 	state := pipe.HGetAll(ctx, k.state())
-	length, first, last := pipe.XLen(ctx, k.log()), pipe.XRangeN(ctx, k.log(), "-", "+", 1), pipe.XRevRangeN(ctx, k.log(), "+", "-", 1)
+	first, last := pipe.XRangeN(ctx, k.log(), "-", "+", 1), pipe.XRevRangeN(ctx, k.log(), "+", "-", 1)
 	ready, handlers, dead := pipe.ZCard(ctx, k.ready()), pipe.ZCard(ctx, k.handlers()), pipe.ZCard(ctx, k.deadAt())
 	if _, err := pipe.Exec(ctx); err != nil {
 		return status, 0, unavailable(err, "read the state of a partition")
 	}
-	status.Events, status.Backlog = length.Val(), ready.Val()+handlers.Val()
+	status.Backlog = ready.Val() + handlers.Val()
 	if lease := counter(state.Val()["lease"]); lease > now.UnixMilli() {
 		status.Owner = state.Val()["owner"]
 	}
@@ -204,7 +204,11 @@ func (s *Store) partitionStatus(ctx context.Context, partition int) (router.Part
 		return status, 0, err
 	}
 	status.Lag = max(0, counter(state.Val()["stored"])-counter(state.Val()["routed"]))
-	status.Oldest, status.End = endOf(partition, first), endOf(partition, last)
+	status.Oldest, status.End = firstOf(partition, first.Val()), lastOf(partition, last.Val())
+	if len(first.Val()) > 0 {
+		storedBefore, _ := first.Val()[0].Values[countField].(string)
+		status.Events = max(counter(state.Val()["stored"])-counter(storedBefore), 0)
+	}
 	if err := s.CheckLog(ctx, status.Cursor); err != nil {
 		status.Alarm = err.Error()
 	}
@@ -231,10 +235,20 @@ func (s *Store) CheckLog(ctx context.Context, cursor router.Position) error {
 	return nil
 }
 
-func endOf(partition int, call *redis.XMessageSliceCmd) router.Position {
+// firstOf is where the first event of some entries stands; zero where there are none.
+func firstOf(partition int, entries []redis.XMessage) router.Position {
+	position := lastOf(partition, entries[:min(len(entries), 1)])
+	if len(entries) == 0 {
+		return position
+	}
+	return appendRecords(nil, position, entries[0])[0].Position
+}
+
+// lastOf is where the last event of some entries stands.
+func lastOf(partition int, entries []redis.XMessage) router.Position {
 	position := router.Position{Partition: partition}
-	if len(call.Val()) > 0 {
-		if p, err := router.ParseStreamID(partition, call.Val()[0].ID); err == nil {
+	if len(entries) > 0 {
+		if p, err := router.ParseStreamID(partition, entries[len(entries)-1].ID); err == nil {
 			position = p
 		}
 	}

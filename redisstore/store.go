@@ -63,9 +63,10 @@ type Store struct {
 	reader     redis.UniversalClient
 	blocking   redis.UniversalClient // for calls that wait
 	scripts    *scripts.Set
-	plain      bool    // the server is miniredis
-	appended   []pulse // of each partition: something was appended by this process
-	keys       []keys  // of each partition
+	plain      bool         // the server is miniredis
+	tails      []tail       // of each partition
+	density    []meanEvents // of each partition
+	keys       []keys       // of each partition
 	memory     memory
 	committers []*committer
 }
@@ -88,7 +89,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.appended = make([]pulse, len(s.keys))
+	s.tails, s.density = make([]tail, len(s.keys)), make([]meanEvents, len(s.keys))
 	for p := range s.keys {
 		s.committers = append(s.committers, newCommitter(s, p))
 	}

@@ -1,5 +1,6 @@
 --[[
-Stores events in the log, each once: an event whose identity was seen within the dedupe window is not stored again.
+Stores events in the log, all of them or none: none where the identity of one was seen within the dedupe window. The caller takes those out
+and calls again.
 
 KEYS
   1 state    hash    the partition's state
@@ -10,15 +11,19 @@ KEYS
 
 ARGV
   1 nonce    8 bytes that name this call and its repeats
-  2… events  for each: identity (16 bytes), fingerprint (16 bytes), encoded event
+  2 packed   for each event 34 bytes: identity (16), fingerprint (16), its place in this call (2)
+  3… groups  two for each entry of the log: number of its events, the events as one string
 
-RETURNS  "rotate" (the current part of the ring is not in use yet: call rotate, then this again), or milliseconds and number of the first
-         ID given out, the others following it, then three for each event that got none: which, "repeat" (this call stored it before) |
-         "duplicate" | "reused", and its stream ID
+RETURNS  "rotate" (the current part of the ring is not in use yet: call rotate, then this again) |
+         {"known", then for each event that was seen: its place from 1, what is recorded of it} |
+         {"stored", last ID given out before, milliseconds and number of the first ID given out now, the others following it}
+
+An entry has the ID of its last event; those before it in the entry have the IDs before it. What is recorded under an identity is its
+fingerprint, place and nonce, and the ID of the first event of that call.
 ]]
 local state, log = KEYS[1], KEYS[2]
-local nonce = ARGV[1]
-local count = (#ARGV - 1) / 3
+local nonce, packed = ARGV[1], ARGV[2]
+local width = 34
 
 local s = redis.call('HMGET', state, 'floor', 'seq', 'window', 'ring0', 'ring1', 'ring2', 'size', 'stored')
 local floor, seq, half = tonumber(s[1] or 0), tonumber(s[2] or 0), math.floor(tonumber(s[3]) / 2)
@@ -36,65 +41,64 @@ if not usable then
   return 'rotate'
 end
 
+local sub = string.sub
 local identities = {}
-for i = 1, count do
-  identities[i] = ARGV[3 * i - 1]
+for at = 1, #packed, width do
+  identities[#identities + 1] = sub(packed, at, at + 15)
 end
 
--- The newest record of each identity, as fingerprint, nonce and stream ID in one string.
-local seen = redis.call('HMGET', current, unpack(identities))
-for b = bucket - 1, bucket - 2, -1 do
-  local key, valid = ring(b)
-  if valid then
-    local older = redis.call('HMGET', key, unpack(identities))
-    for i = 1, count do
-      seen[i] = seen[i] or older[i]
+-- The newest record of each identity that has one.
+local function find_known()
+  local known = {}
+  for b = bucket - 2, bucket do
+    local key, valid = ring(b)
+    if valid then
+      local records = redis.call('HMGET', key, unpack(identities))
+      for i = 1, #identities do
+        known[i] = records[i] or known[i]
+      end
     end
   end
+  return known
 end
 
+local function list(known)
+  local result = { 'known' }
+  for i = 1, #identities do
+    if known[i] then
+      result[#result + 1] = i
+      result[#result + 1] = known[i]
+    end
+  end
+  return result
+end
+
+local known = find_known()
+if next(known) then
+  return list(known)
+end
+
+local previous = int(floor) .. '-' .. int(seq)
 if ms > floor then
   seq = -1
 end
+local first = int(seq + 1)
 
-local results, records, here = { int(ms), int(seq + 1) }, {}, {}
-local size = tonumber(s[7] or 0)
-local prefix = int(ms) .. '-'
-local stored = 0
-
--- What became of an event whose identity is known.
-local function judge(i, known)
-  local word = 'duplicate'
-  if string.sub(known, 1, 16) ~= ARGV[3 * i] then
-    word = 'reused'
-  elseif string.sub(known, 17, 24) == nonce and not here[identities[i]] then
-    word = 'repeat'
-    here[identities[i]] = known
-  end
-  local n = #results
-  results[n + 1], results[n + 2], results[n + 3] = i, word, string.sub(known, 25)
+local size, stored = tonumber(s[7] or 0), tonumber(s[8] or 0)
+for i = 3, #ARGV, 2 do
+  local count, events = tonumber(ARGV[i]), ARGV[i + 1]
+  seq = seq + count
+  redis.call('XADD', log, int(ms) .. '-' .. int(seq), 'n', int(stored), 'e', events)
+  stored = stored + count
+  size = size > 0 and size + (#events - size) / 64 or #events
 end
 
-for i = 1, count do
-  local identity = identities[i]
-  local known = seen[i] or here[identity]
-  if known then
-    judge(i, known)
-  else
-    seq = seq + 1
-    stored = stored + 1
-    local id, event = prefix .. seq, ARGV[3 * i + 1]
-    redis.call('XADD', log, id, 'e', event)
-    size = size > 0 and size + (#event - size) / 1024 or #event
-    known = ARGV[3 * i] .. nonce .. id
-    here[identity] = known
-    records[2 * stored - 1], records[2 * stored] = identity, known
-  end
+local tail = nonce .. int(ms) .. '-' .. first
+local records = {}
+for i = 1, #identities do
+  local at = width * i - 17
+  records[2 * i - 1], records[2 * i] = identities[i], sub(packed, at, at + 17) .. tail
 end
-
-if stored > 0 then
-  call_many('HSET', current, records)
-  redis.call('HSET', state, 'floor', int(ms), 'seq', int(seq), 'size', string.format('%.3f', size),
-    'stored', int((tonumber(s[8]) or 0) + stored))
-end
-return results
+call_many('HSET', current, records)
+redis.call('HSET', state, 'floor', int(ms), 'seq', int(seq), 'size', string.format('%.3f', size), 'stored', int(stored))
+return { 'stored', previous, int(ms), first }

@@ -26,7 +26,8 @@ ARGV
                 for how many milliseconds, number of entries, entries
   … poison      for each entry or delivery that can't be routed: stream ID, subscription or "log", record
 
-RETURNS  {"fenced", cursor, target} | {"stale", token} | {"unusable", queue} (a key of that queue, counted from 1, has the wrong type) |
+RETURNS  {"fenced", cursor, target} (the cursor stands elsewhere, or the log does not have the batch: what was read may have been lost
+         in a failover) | {"stale", token} | {"unusable", queue} (a key of that queue, counted from 1, has the wrong type) |
          {"applied", then three for each queue that was empty and could be sent from: the queue, how many were leased, when the leases
          run out}
 ]]
@@ -36,6 +37,12 @@ local from, from_target, token, to, to_target = ARGV[1], ARGV[2], ARGV[3], ARGV[
 local s = redis.call('HMGET', state, 'cursor', 'target', 'token')
 if (s[1] or '0-0') ~= from or (s[2] or '') ~= from_target then
   return { 'fenced', s[1] or '0-0', s[2] or '' }
+end
+
+-- The log of a replica that took over is what was stored up to some moment, so the last event stands for all. (miniredis has no replicas, and
+-- searches a stream from its beginning.)
+if redis.REDIS_VERSION and not event_at(log, to) then
+  return { 'fenced', from, from_target }
 end
 
 -- Whether every event of the batch was accepted before the first change after the definitions that it was matched under.

@@ -38,14 +38,64 @@ local function call_many(command, key, args)
   end
 end
 
+-- Reads a number as redisstore/group.go writes it, least significant seven bits first; returns it and where the next byte is.
+local function varint(text, at)
+  local n, scale = 0, 1
+  while true do
+    local byte = string.byte(text, at)
+    if not byte then
+      return nil
+    end
+    at = at + 1
+    if byte < 128 then
+      return n + byte * scale, at
+    end
+    n, scale = n + (byte - 128) * scale, scale * 128
+  end
+end
+
+-- Where each event of an entry of the log begins and ends, or nil where the entry is not one of ours.
+local function events_of(entry)
+  local count, at = varint(entry, 2)
+  if string.byte(entry, 1) ~= 2 or not count then
+    return nil
+  end
+  local spans = {}
+  for i = 1, count do
+    local length, first = varint(entry, at)
+    if not length then
+      return nil
+    end
+    at = first + length
+    spans[i] = { first, at - 1 }
+  end
+  return spans
+end
+
+-- The event at an ID, as it stands in the log; what is no event is returned as it is, and nil where there is nothing.
+local function event_at(log, id)
+  local entry = redis.call('XRANGE', log, id, '+', 'COUNT', 1)[1]
+  if not entry then
+    return nil
+  end
+  local ms, seq = string.match(id, '^(%d+)-(%d+)')
+  local last_ms, last = string.match(entry[1], '^(%d+)-(%d+)')
+  local text = entry[2][4] or entry[2][2]
+  local spans = events_of(text)
+  if not spans then
+    return entry[1] == id and text or nil
+  end
+  local span = ms == last_ms and spans[#spans - (tonumber(last) - tonumber(seq))]
+  return span and string.sub(text, span[1], span[2]) or nil
+end
+
 -- Keeps a copy of the event at an ID for a holder, so that trimming the log cannot take it away. Repeating it is harmless.
 local function hold(log, copies, holds, id, holder)
   if redis.call('HSETNX', holds, id .. ' ' .. holder, '') == 0 then
     return
   end
   if redis.call('HINCRBY', copies, '#' .. id, 1) == 1 then
-    local entry = redis.call('XRANGE', log, id, id)[1]
-    redis.call('HSET', copies, id, entry and entry[2][2] or '')
+    redis.call('HSET', copies, id, event_at(log, id) or '')
   end
 end
 

@@ -7,10 +7,10 @@ KEYS
 
 ARGV
   1 before   accept time in milliseconds: events before it may go; "0" for none
-  2 keep     number of events that the log may keep; what is more may go
-  3 page     how many events one call looks at, when it counts
+  2 keep     number of entries that the log may keep; what is more may go
+  3 page     how many entries one call looks at, when it counts
 
-RETURNS  {horizon, number of events in the log}
+RETURNS  {horizon, number of entries in the log}
 ]]
 local state, log = KEYS[1], KEYS[2]
 local s = redis.call('HMGET', state, 'cursor', 'target', 'horizon')
@@ -28,11 +28,13 @@ if surplus > 0 then
 end
 -- An event that is applied in part is still needed.
 local function applied_through()
-  if target == '' then
+  local ms, seq = string.match(cursor, '^(%d+)-(%d+)')
+  if target == '' or cursor == '0-0' then
     return cursor
+  elseif seq == '0' then
+    return int(tonumber(ms) - 1) .. '-' .. int(2 ^ 53)
   end
-  local before = redis.call('XREVRANGE', log, '(' .. cursor, '-', 'COUNT', 1)[1]
-  return before and before[1] or '0-0'
+  return ms .. '-' .. int(tonumber(seq) - 1)
 end
 
 local applied = applied_through()
