@@ -66,11 +66,11 @@ func failAll(n int, err error) []router.Appended {
 
 // item is one event on its way into the log.
 type item struct {
-	event                          router.Event
+	event                          *router.Event // the caller's
 	identity, fingerprint, encoded string
 }
 
-func newItem(e router.Event) item {
+func newItem(e *router.Event) item {
 	identity, fingerprint := e.DedupeKey(), e.Fingerprint()
 	var both [32]byte
 	copy(both[copy(both[:], identity[:]):], fingerprint[:])
@@ -97,8 +97,8 @@ var pendings = sync.Pool{New: func() any {
 func newPending(events []router.Event) *pending {
 	p, _ := pendings.Get().(*pending)
 	p.items, p.results = make([]item, len(events)), make([]router.Appended, len(events))
-	for i, e := range events {
-		p.items[i] = newItem(e)
+	for i := range events {
+		p.items[i] = newItem(&events[i])
 	}
 	p.budget.Reset(appendBudget)
 	return p

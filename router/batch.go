@@ -7,7 +7,7 @@ import (
 
 // A call of apply holds Redis for a few milliseconds at most; these bound it.
 const (
-	batchEvents  = 128
+	batchEvents  = 512
 	batchQueues  = 1000
 	batchEntries = 4096
 )

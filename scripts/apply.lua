@@ -41,7 +41,7 @@ end
 
 -- The log of a replica that took over is what was stored up to some moment, so the last event stands for all. (miniredis has no replicas, and
 -- searches a stream from its beginning.)
-if redis.REDIS_VERSION and not event_at(log, to) then
+if redis.REDIS_VERSION and not entry_at(log, to) then
   return { 'fenced', from, from_target }
 end
 
