@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -121,7 +122,7 @@ type committer struct {
 }
 
 func newCommitter(s *Store, partition int) *committer {
-	c := &committer{store: s, partition: partition, queue: make(chan *pending)}
+	c := &committer{store: s, partition: partition, queue: make(chan *pending, commitEvents)}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	for range commitWorkers {
 		c.workers.Go(c.work)
@@ -165,6 +166,8 @@ func (c *committer) commitSome(ctx context.Context, events []router.Event) []rou
 		return failAll(len(events), unavailable(errUnconfirmed, "wait for the log"))
 	case <-ctx.Done():
 		return failAll(len(events), unavailable(context.Cause(ctx), "wait for the log"))
+	case <-c.ctx.Done():
+		return failAll(len(events), unavailable(errClosed, "append"))
 	}
 }
 
@@ -177,6 +180,7 @@ func (c *committer) work() {
 	for {
 		select {
 		case first := <-c.queue:
+			runtime.Gosched() // on a busy machine, callers that are about to add their events do so first
 			c.store.commitAll(c.ctx, c.partition, c.gather(first))
 		case <-c.ctx.Done():
 			return

@@ -34,14 +34,14 @@ RETURNS  {"fenced", cursor, target} (the cursor stands elsewhere, or the log doe
 local state, log, copies, holds = KEYS[1], KEYS[2], KEYS[5], KEYS[6]
 local from, from_target, token, to, to_target = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local s = redis.call('HMGET', state, 'cursor', 'target', 'token')
+local s = redis.call('HMGET', state, 'cursor', 'target', 'token', 'routed', 'floor', 'seq')
 if (s[1] or '0-0') ~= from or (s[2] or '') ~= from_target then
   return { 'fenced', s[1] or '0-0', s[2] or '' }
 end
 
--- The log of a replica that took over is what was stored up to some moment, so the last event stands for all. (miniredis has no replicas, and
--- searches a stream from its beginning.)
-if redis.REDIS_VERSION and not entry_at(log, to) then
+-- The log of a replica that took over is what was stored up to some moment, so the batch's last event stands for all. It is there if it is the last
+-- one given out. (miniredis has no replicas, and searches a stream from its beginning.)
+if redis.REDIS_VERSION and to ~= (s[5] or '0') .. '-' .. (s[6] or '0') and not entry_at(log, to) then
   return { 'fenced', from, from_target }
 end
 
@@ -85,7 +85,7 @@ end
 
 local applied = { 'applied' }
 local due = { ready = {}, handlers = {} }
-local t = now()
+local t = #ARGV > 7 and now() or 0 -- where nothing is queued there is nothing to date
 
 local function lease(queue, expires)
   local leases = {}
@@ -140,6 +140,5 @@ for i = arg, #ARGV, 3 do
   redis.call('ZADD', KEYS[8], int(t), name)
 end
 
-redis.call('HSET', state, 'cursor', to, 'target', to_target)
-redis.call('HINCRBY', state, 'routed', ARGV[6])
+redis.call('HSET', state, 'cursor', to, 'target', to_target, 'routed', int(tonumber(s[4] or 0) + tonumber(ARGV[6])))
 return applied
