@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -15,9 +14,13 @@ import (
 )
 
 const (
-	commitEvents  = 512     // one script call stores at most so many events: about 2 ms of Redis
-	commitBytes   = 1 << 20 // and about so many bytes, but always one event
-	commitWorkers = 1       // events gather while one call is under way; a second worker would only make the calls smaller
+	commitEvents = 512     // one script call stores at most so many events: about 2 ms of Redis
+	commitBytes  = 1 << 20 // and about so many bytes, but always one event
+	// In a stream of requests a moment's pause makes larger calls, of which each event costs less. Callers that come singly are not held up.
+	gatherAbove = 8
+	gatherTime  = 500 * time.Microsecond
+
+	commitWorkers = 1 // events gather while one call is under way; a second worker would only make the calls smaller
 	commitBudget  = 5 * time.Second
 	appendBudget  = 2 * commitBudget // for a caller, who may have to wait for the commits of others
 	repeatPause   = 20 * time.Millisecond
@@ -177,11 +180,16 @@ var (
 )
 
 func (c *committer) work() {
+	callers := 0
 	for {
 		select {
 		case first := <-c.queue:
-			runtime.Gosched() // on a busy machine, callers that are about to add their events do so first
-			c.store.commitAll(c.ctx, c.partition, c.gather(first))
+			if callers > gatherAbove {
+				pause(c.ctx, gatherTime)
+			}
+			batch := c.gather(first)
+			callers = len(batch)
+			c.store.commitAll(c.ctx, c.partition, batch)
 		case <-c.ctx.Done():
 			return
 		}
