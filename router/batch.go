@@ -7,7 +7,7 @@ import (
 
 // A call of apply holds Redis for a few milliseconds at most; these bound it.
 const (
-	batchEvents  = 512
+	batchEvents  = 1024
 	batchQueues  = 1000
 	batchEntries = 4096
 )
@@ -35,6 +35,20 @@ func matchAll(s *snapshot, records []Record) matched {
 		}
 		view.Release()
 	}
+	return m
+}
+
+// isIdle tells whether nothing wants any of the records.
+func (m matched) isIdle() bool {
+	return len(m.misfits) == 0 && !slices.ContainsFunc(m.targets, func(targets []string) bool { return len(targets) > 0 })
+}
+
+// with is the run with another one behind it, which was matched under the same snapshot.
+func (m matched) with(next matched) matched {
+	if len(m.records) == 0 {
+		return next
+	}
+	m.records, m.targets, m.misfits = append(m.records, next.records...), append(m.targets, next.targets...), append(m.misfits, next.misfits...)
 	return m
 }
 
