@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -144,103 +143,4 @@ func (m *meanEvents) entries(events int) int64 {
 
 func (m *meanEvents) events(entries int) int {
 	return int(int64(entries)*max(m.of16.Load(), 16)/16) + 1
-}
-
-// LoadEvents returns events for deliveries: from the log, else from the copies; see router.QueueStore. A queue that most events go to has
-// most of what it needs side by side, so it reads a stretch of the log first and one by one only what that did not bring.
-func (s *Store) LoadEvents(ctx context.Context, partition int, positions []router.Position) ([]router.Record, error) {
-	l := loading{store: s, partition: partition, positions: positions, found: make([]router.Record, len(positions)), places: make(map[router.Position][]int, len(positions))}
-	for i, p := range positions {
-		l.places[p] = append(l.places[p], i)
-	}
-	for _, step := range []func(context.Context) error{l.readStretch, l.readSingly, l.readCopies} {
-		if err := step(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return l.found, nil
-}
-
-// loading looks for the events at some positions of a partition.
-type loading struct {
-	store     *Store
-	partition int
-	positions []router.Position
-	found     []router.Record
-	places    map[router.Position][]int // of what is missing: where in positions it stands
-}
-
-// take keeps what is looked for of some entries.
-func (l *loading) take(entries []redis.XMessage) error {
-	records, err := l.store.records(l.partition, entries)
-	for _, r := range records {
-		for _, i := range l.places[r.Position] {
-			l.found[i] = r
-		}
-		delete(l.places, r.Position)
-	}
-	return err
-}
-
-// readStretch reads about as many events as there are positions, from the lowest on.
-func (l *loading) readStretch(ctx context.Context) error {
-	if len(l.positions) < stretchFrom {
-		return nil
-	}
-	low := slices.MinFunc(l.positions, router.Position.Compare)
-	entries, err := l.store.reader.XRangeN(ctx, l.store.keys[l.partition].log(), low.ID(), "+", 1+l.store.density[l.partition].entries(len(l.places))).Result()
-	if err != nil {
-		return unavailable(err, "read events of deliveries")
-	}
-	return l.take(entries)
-}
-
-// stretchFrom is from how many positions on a stretch is read.
-const stretchFrom = 8
-
-// readSingly reads the group of each position that is still missing.
-func (l *loading) readSingly(ctx context.Context) error {
-	if len(l.places) == 0 {
-		return nil
-	}
-	pipe := l.store.reader.Pipeline()
-	calls := make([]*redis.XMessageSliceCmd, 0, len(l.places))
-	for p := range l.places {
-		calls = append(calls, pipe.XRangeN(ctx, l.store.keys[l.partition].log(), p.ID(), "+", 1))
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return unavailable(err, "read events of deliveries")
-	}
-	for _, call := range calls {
-		if err := l.take(call.Val()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readCopies takes what the log has no more from the copies.
-func (l *loading) readCopies(ctx context.Context) error {
-	if len(l.places) == 0 {
-		return nil
-	}
-	missing := slices.Collect(maps.Keys(l.places))
-	ids := make([]string, len(missing))
-	for i, p := range missing {
-		ids[i] = p.ID()
-	}
-	copies, err := l.store.reader.HMGet(ctx, l.store.keys[l.partition].copies(), ids...).Result()
-	if err != nil {
-		return unavailable(err, "read copies of events")
-	}
-	for i, p := range missing {
-		one := router.Record{Position: p, Err: errors.New("the event is neither in the log nor among the copies")}
-		if encoded, ok := copies[i].(string); ok {
-			one = record(p, encoded)
-		}
-		for _, place := range l.places[p] {
-			l.found[place] = one
-		}
-	}
-	return nil
 }

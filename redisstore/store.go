@@ -66,6 +66,7 @@ type Store struct {
 	plain      bool         // the server is miniredis
 	tails      []tail       // of each partition
 	density    []meanEvents // of each partition
+	loaded     []loadedRing // of each partition
 	keys       []keys       // of each partition
 	memory     memory
 	committers []*committer
@@ -89,7 +90,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.tails, s.density = make([]tail, len(s.keys)), make([]meanEvents, len(s.keys))
+	s.tails, s.density, s.loaded = make([]tail, len(s.keys)), make([]meanEvents, len(s.keys)), make([]loadedRing, len(s.keys))
 	for p := range s.keys {
 		s.committers = append(s.committers, newCommitter(s, p))
 	}
