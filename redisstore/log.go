@@ -34,18 +34,43 @@ func (s *Store) ReadLog(ctx context.Context, after router.Position, limit int, w
 		if err := s.awaitPlain(ctx, after, wait); err != nil {
 			return nil, err
 		}
-		wait = 0
+		wait = 0 // there is something, or the wait is over
 	}
-	entries, err := s.readEntries(ctx, after, limit, wait)
+	if wait <= 0 {
+		return s.readThrough(ctx, after, limit)
+	}
+	entries, err := s.awaitEntries(ctx, after, limit, wait)
 	if err != nil {
 		return nil, unavailable(err, "read the log")
 	}
 	records, err := s.records(after.Partition, entries)
-	behind, _ := slices.BinarySearchFunc(records, after, func(r router.Record, p router.Position) int {
+	return behind(records, after, limit), err
+}
+
+// readThrough reads until it has all that is wanted or the log ends: how many events an entry holds is not known before.
+func (s *Store) readThrough(ctx context.Context, after router.Position, limit int) (found []router.Record, err error) {
+	for {
+		count := s.density[after.Partition].entries(limit - len(found))
+		entries, err := s.reader.XRangeN(ctx, s.keys[after.Partition].log(), "("+after.ID(), "+", count).Result()
+		if err != nil {
+			return nil, unavailable(err, "read the log")
+		}
+		records, err := s.records(after.Partition, entries)
+		found = append(found, behind(records, after, limit-len(found))...)
+		if err != nil || len(found) == limit || int64(len(entries)) < count {
+			return found, err
+		}
+		after = records[len(records)-1].Position
+	}
+}
+
+// behind is what stands behind a position, up to limit.
+func behind(records []router.Record, p router.Position, limit int) []router.Record {
+	first, _ := slices.BinarySearchFunc(records, p, func(r router.Record, p router.Position) int {
 		return cmp.Or(r.Position.Compare(p), -1)
 	})
-	records = records[behind:]
-	return records[:min(limit, len(records))], err
+	records = records[first:]
+	return records[:min(limit, len(records))]
 }
 
 // readTail takes what follows a position out of memory. Where that is the last position that this process has appended, it waits a moment for more.
@@ -63,11 +88,8 @@ func (s *Store) readTail(ctx context.Context, after router.Position, limit int) 
 	return t.after(after, limit)
 }
 
-func (s *Store) readEntries(ctx context.Context, after router.Position, limit int, wait time.Duration) ([]redis.XMessage, error) {
+func (s *Store) awaitEntries(ctx context.Context, after router.Position, limit int, wait time.Duration) ([]redis.XMessage, error) {
 	key, count := s.keys[after.Partition].log(), s.density[after.Partition].entries(limit)
-	if wait <= 0 {
-		return s.reader.XRangeN(ctx, key, "("+after.ID(), "+", count).Result()
-	}
 	ctx, cancel := context.WithTimeout(ctx, wait+replyMargin)
 	defer cancel()
 	streams, err := s.blocking.XRead(ctx, &redis.XReadArgs{Streams: []string{key, after.ID()}, Count: count, Block: max(wait, time.Millisecond)}).Result()
@@ -80,21 +102,32 @@ func (s *Store) readEntries(ctx context.Context, after router.Position, limit in
 // ReadLogReverse reads backward; see router.LogReader. The group that the position is in has an ID at or above it.
 func (s *Store) ReadLogReverse(ctx context.Context, from router.Position, limit int) ([]router.Record, error) {
 	key := s.keys[from.Partition].log()
-	pipe := s.reader.Pipeline()
-	around := pipe.XRangeN(ctx, key, from.ID(), "+", 1)
-	below := pipe.XRevRangeN(ctx, key, "("+from.ID(), "-", s.density[from.Partition].entries(limit))
-	if _, err := pipe.Exec(ctx); err != nil {
+	around, err := s.reader.XRangeN(ctx, key, from.ID(), "+", 1).Result()
+	if err != nil {
 		return nil, unavailable(err, "read the log")
 	}
-	entries := append(around.Val(), below.Val()...)
-	slices.Reverse(entries)
-	records, err := s.records(from.Partition, entries)
-	above := slices.IndexFunc(records, func(r router.Record) bool { return r.Position.Compare(from) > 0 })
+	found, err := s.records(from.Partition, around)
+	above := slices.IndexFunc(found, func(r router.Record) bool { return r.Position.Compare(from) > 0 })
 	if above >= 0 {
-		records = records[:above]
+		found = found[:above]
 	}
-	slices.Reverse(records)
-	return records[:min(limit, len(records))], err
+	slices.Reverse(found)
+	for before := "(" + from.ID(); err == nil && len(found) < limit; {
+		var entries []redis.XMessage
+		count := s.density[from.Partition].entries(limit - len(found))
+		if entries, err = s.reader.XRevRangeN(ctx, key, before, "-", count).Result(); err != nil {
+			return nil, unavailable(err, "read the log")
+		}
+		var records []router.Record
+		slices.Reverse(entries)
+		records, err = s.records(from.Partition, entries)
+		slices.Reverse(records)
+		if found = append(found, records...); int64(len(entries)) < count {
+			break
+		}
+		before = "(" + entries[0].ID
+	}
+	return found[:min(limit, len(found))], err
 }
 
 // LogEnd returns the position of the newest event.

@@ -21,7 +21,7 @@ import (
 )
 
 // Format is the version of what this program stores. A deployment of another format is refused at start.
-const Format = 1
+const Format = 2
 
 // MaxPartitions is the highest number of partitions.
 const MaxPartitions = 256
