@@ -94,9 +94,9 @@ type pending struct {
 var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
 
 // newPending is given back with release by a caller that has its results.
-func newPending(events []router.Event) *pending {
+func newPending(events []router.Event, since time.Time) *pending {
 	p, _ := pendings.Get().(*pending)
-	p.items, p.results, p.since = make([]item, len(events)), make([]router.Appended, len(events)), time.Now()
+	p.items, p.results, p.since = make([]item, len(events)), make([]router.Appended, len(events)), since
 	for i := range events {
 		p.items[i] = newItem(&events[i])
 	}
@@ -151,18 +151,20 @@ func (c *committer) close() {
 
 // commit hands events to the worker and waits for what became of them.
 func (c *committer) commit(ctx context.Context, events []router.Event) []router.Appended {
+	since := time.Now()
 	if len(events) <= commitEvents {
-		return c.commitSome(ctx, events)
+		return c.commitSome(ctx, events, since)
 	}
 	results := make([]router.Appended, 0, len(events))
 	for some := range slices.Chunk(events, commitEvents) {
-		results = append(results, c.commitSome(ctx, some)...)
+		results = append(results, c.commitSome(ctx, some, since)...)
 	}
 	return results
 }
 
-func (c *committer) commitSome(ctx context.Context, events []router.Event) []router.Appended {
-	p := newPending(events)
+// commitSome hands over what goes into one call, for a caller who has waited since that time.
+func (c *committer) commitSome(ctx context.Context, events []router.Event, since time.Time) []router.Appended {
+	p := newPending(events, since)
 	if err := c.handOver(ctx, p); err != nil {
 		return failAll(len(events), err)
 	}
@@ -252,8 +254,10 @@ func (p *pending) bytes() (n int) {
 	return n
 }
 
-// commitAll stores a batch, in as many calls as its size asks for, and tells each caller.
+// commitAll stores a batch, in as many calls as its size asks for, and tells each caller, within commitBudget.
 func (s *Store) commitAll(ctx context.Context, partition int, batch []*pending) {
+	ctx, cancel := context.WithTimeoutCause(ctx, commitBudget, errUnconfirmed)
+	defer cancel()
 	var items []*item
 	for _, p := range batch {
 		for i := range p.items {
@@ -314,11 +318,9 @@ func withoutTwins(items []*item, places []int) (first, rest []int) {
 	return first, rest
 }
 
-// commitOnce calls append until its outcome is known or the budget is used up. It repeats the same call with the same nonce, under which it
+// commitOnce calls append until its outcome is known or ctx ends. It repeats the same call with the same nonce, under which it
 // recognises what it stored itself, so that a lost reply neither doubles an event nor makes its sender see a duplicate.
 func (s *Store) commitOnce(ctx context.Context, partition int, items []*item, places []int, results []router.Appended) {
-	ctx, cancel := context.WithTimeoutCause(ctx, commitBudget, errUnconfirmed)
-	defer cancel()
 	call := newAppendCall(partition, items, places)
 	for len(call.places) > 0 {
 		reply, err := s.appendAndWait(ctx, s.appendKeys(partition), call.args())

@@ -119,3 +119,10 @@ func Namespace(s *Store) string { return s.config.Namespace }
 
 // AddReadHook lets a hook see the calls that wait for new events.
 func AddReadHook(s *Store, hook redis.Hook) { s.blocking.AddHook(hook) }
+
+// Forget makes a store forget what it remembers of a log that is another one now.
+func Forget(s *Store) {
+	for p := range s.keys {
+		s.forget(p)
+	}
+}

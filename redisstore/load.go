@@ -141,6 +141,12 @@ func (r *loadedRing) add(group []router.Record) {
 	r.next = (r.next + 1) % loadedGroups
 }
 
+func (r *loadedRing) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.groups[:])
+}
+
 // find returns the records at those of the positions that are in a group that is remembered.
 func (r *loadedRing) find(positions []router.Position) (found []router.Record) {
 	r.mu.Lock()

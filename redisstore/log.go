@@ -48,7 +48,8 @@ func (s *Store) ReadLog(ctx context.Context, after router.Position, limit int, w
 }
 
 // readThrough reads until it has all that is wanted or the log ends: how many events an entry holds is not known before.
-func (s *Store) readThrough(ctx context.Context, after router.Position, limit int) (found []router.Record, err error) {
+func (s *Store) readThrough(ctx context.Context, after router.Position, limit int) ([]router.Record, error) {
+	found := []router.Record{}
 	for {
 		count := s.density[after.Partition].entries(limit - len(found))
 		entries, err := s.reader.XRangeN(ctx, s.keys[after.Partition].log(), "("+after.ID(), "+", count).Result()

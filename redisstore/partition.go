@@ -60,7 +60,7 @@ func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, erro
 	}
 	switch words[0] {
 	case "fenced":
-		s.tails[b.Partition].forget()
+		s.forget(b.Partition)
 		cursor, err := cursorOf(b.Partition, words[1], words[2])
 		return router.Applied{Status: router.Fenced, Cursor: cursor}, err
 	case "stale":
@@ -70,6 +70,12 @@ func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, erro
 		return router.Applied{Status: router.Unusable, Unusable: i - 1}, err
 	}
 	return readApplied(b, words[1:])
+}
+
+// forget drops what this process remembers of a partition's log.
+func (s *Store) forget(partition int) {
+	s.tails[partition].forget()
+	s.loaded[partition].forget()
 }
 
 // readApplied reads, for each queue that could be sent from: the queue, how many were leased, when the leases run out.
