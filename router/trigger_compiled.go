@@ -6,7 +6,7 @@ type CompiledTrigger struct {
 	Trigger
 	// Nodes are the nodes of when in the order of the document, a node before its children: Nodes[0] is the root. Those of reset_on follow.
 	Nodes []Node
-	// Leaves are the nodes that match events, in the same order: what Trigger stores of an event names a leaf by its number here.
+	// Leaves are the nodes that match events, in the same order: what is stored of an event names a leaf by its number here.
 	Leaves []Leaf
 }
 
@@ -35,85 +35,125 @@ type Leaf struct {
 	Name     string // what firings call it
 	Filter   *CompiledFilter
 	Distinct *Path
-	Key      []Path // of an event that meets it, the values of the trigger's key, in the order of its names
-	Reset    bool   // it is of reset_on
+	Key      KeyPaths // where an event that meets it has the values of the trigger's key
+	Reset    bool     // it is of reset_on
 }
 
-// Compile lays the trigger out. The error is an *Error (Invalid) whose locations are relative to the trigger ("when.all[0].event.types[1]"), for
-// a trigger that Validate would refuse as well.
+// Compile lays the trigger out. The error is an *Error (Invalid) whose locations are relative to the trigger ("when.all[0].event.types[1]"), for a
+// trigger whose condition, key, reset_on or clock Validate refuses.
 func (t Trigger) Compile() (*CompiledTrigger, error) {
-	c := &compiler{compiled: &CompiledTrigger{Trigger: t}, faults: &docFaults{}}
-	c.add(&t.When, "when", -1, 0, 0)
-	for i := range t.ResetOn {
-		c.add(&t.ResetOn[i], itemAt("reset_on", i), -1, i, 0)
-	}
-	if err := c.faults.err("the trigger is not valid"); err != nil {
+	f := &docFaults{}
+	c := t.compile(f, "")
+	if err := f.err("the trigger is not valid"); err != nil {
 		return nil, err
 	}
-	return c.compiled, nil
+	return c, nil
+}
+
+// compile lays out a trigger that stands at a place, and records what is wrong with it; then what it gives is of no use.
+func (t Trigger) compile(f *docFaults, at string) *CompiledTrigger {
+	t.checkStructure(f, at)
+	c := compiler{compiled: &CompiledTrigger{Trigger: t}, faults: f, base: at}
+	c.add(&t.When, place{at: "when", parent: -1, depth: 1})
+	for i := range t.ResetOn {
+		c.add(&t.ResetOn[i], place{at: itemAt("reset_on", i), parent: -1, child: i, depth: 1, reset: true})
+	}
+	return c.compiled
 }
 
 // compiler lays out a trigger.
 type compiler struct {
 	compiled *CompiledTrigger
 	faults   *docFaults
+	base     string // where the trigger stands
 }
 
-// add lays out a node and what is below it, and returns the node's number. Within is the window of the nearest node around that has one.
-func (c *compiler) add(n *Condition, at string, parent, child int, within Duration) int {
+// place is where a node stands in the tree.
+type place struct {
+	at            string
+	parent, child int
+	depth         int
+	within        Duration // the window of the nearest node around that has one
+	reset         bool
+}
+
+// add lays out a node and what is below it, and returns the node's number.
+func (c *compiler) add(n *Condition, p place) int {
 	number := len(c.compiled.Nodes)
-	node := Node{Kind: n.Kind, At: at, Parent: parent, Child: child, Leaf: -1, Count: n.Count, Within: n.Within, Lookback: n.Lookback, Need: n.need()}
+	node := Node{Kind: n.Kind, At: p.at, Parent: p.parent, Child: p.child, Leaf: -1, Within: n.Within, Lookback: n.Lookback, Need: n.need()}
 	c.compiled.Nodes = append(c.compiled.Nodes, node)
 	if n.Kind == EventCondition {
-		c.addLeaf(n, number, within)
+		c.addLeaf(n, number, p)
 		return number
 	}
 	if n.Within > 0 {
-		within = n.Within
+		p.within = n.Within
 	}
 	var children []int
 	for i := range n.Children {
-		children = append(children, c.add(&n.Children[i], n.childAt(at, i), number, i, within))
+		if p.depth == MaxConditionDepth || c.faults.full() {
+			break
+		}
+		below := place{at: n.childAt(p.at, i), parent: number, child: i, depth: p.depth + 1, within: p.within}
+		children = append(children, c.add(&n.Children[i], below))
 	}
 	c.compiled.Nodes[number].Children = children
 	return number
 }
 
-func (c *compiler) addLeaf(n *Condition, number int, within Duration) {
+func (c *compiler) addLeaf(n *Condition, number int, p place) {
 	node := &c.compiled.Nodes[number]
-	node.Leaf = len(c.compiled.Leaves)
-	switch {
-	case n.Count <= 1:
-		node.Within = 0 // one event lies within any window
-	case node.Within == 0:
-		node.Within = within
-	}
-	leaf := Leaf{Node: number, Name: n.Name, Distinct: n.Distinct, Reset: number > 0 && node.Parent < 0}
-	if leaf.Name == "" {
-		leaf.Name = node.At
-	}
-	for _, part := range c.compiled.Key {
-		path, ok := n.Key.path(part.Name)
-		if !ok {
-			path = part.Path
-		}
-		leaf.Key = append(leaf.Key, path)
-	}
-	filter, err := n.Filter.Compile()
-	c.faults.refuse(memberAt(node.At, "event"), "", err)
-	leaf.Filter = filter
-	c.compiled.Leaves = append(c.compiled.Leaves, leaf)
+	node.Leaf, node.Count, node.Within = len(c.compiled.Leaves), n.Count, n.window(p.within)
+	c.compiled.Leaves = append(c.compiled.Leaves, Leaf{
+		Node:     number,
+		Name:     n.nameAt(p.at),
+		Filter:   n.Filter.check(c.faults, memberAt(within(c.base, p.at), "event")),
+		Distinct: n.Distinct,
+		Key:      n.keyPaths(c.compiled.Key),
+		Reset:    p.reset,
+	})
 }
 
 // need is how many children must have an occurrence.
-func (n *Condition) need() int {
-	switch n.Kind {
+func (c *Condition) need() int {
+	switch c.Kind {
 	case AllCondition:
-		return len(n.Children)
+		return len(c.Children)
 	case AnyCondition:
 		return 1
 	case AtLeastCondition:
-		return n.Least
+		return c.Least
 	}
 	return 0
+}
+
+// window is the window in effect for a leaf, around which the nearest one is that given. One event lies within any window.
+func (c *Condition) window(around Duration) Duration {
+	switch {
+	case c.Count <= 1:
+		return 0
+	case c.Within > 0:
+		return c.Within
+	}
+	return around
+}
+
+// nameAt is the name of a leaf that stands at a place.
+func (c *Condition) nameAt(at string) string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return at
+}
+
+// keyPaths are a leaf's paths for the trigger's names.
+func (c *Condition) keyPaths(key KeyPaths) KeyPaths {
+	var paths KeyPaths
+	for _, part := range key {
+		if path, ok := c.Key.path(part.Name); ok {
+			part.Path = path
+		}
+		paths = append(paths, part)
+	}
+	return paths
 }
