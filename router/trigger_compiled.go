@@ -54,9 +54,9 @@ func (t Trigger) Compile() (*CompiledTrigger, error) {
 func (t Trigger) compile(f *docFaults, at string) *CompiledTrigger {
 	t.checkStructure(f, at)
 	c := compiler{compiled: &CompiledTrigger{Trigger: t}, faults: f, base: at}
-	c.add(&t.When, place{at: "when", parent: -1, depth: 1})
+	c.add(&t.When, nodePlace{at: "when", parent: -1, depth: 1})
 	for i := range t.ResetOn {
-		c.add(&t.ResetOn[i], place{at: itemAt("reset_on", i), parent: -1, child: i, depth: 1, reset: true})
+		c.add(&t.ResetOn[i], nodePlace{at: itemAt("reset_on", i), parent: -1, child: i, depth: 1, reset: true})
 	}
 	return c.compiled
 }
@@ -69,7 +69,7 @@ type compiler struct {
 }
 
 // place is where a node stands in the tree.
-type place struct {
+type nodePlace struct {
 	at            string
 	parent, child int
 	depth         int
@@ -78,7 +78,7 @@ type place struct {
 }
 
 // add lays out a node and what is below it, and returns the node's number.
-func (c *compiler) add(n *Condition, p place) int {
+func (c *compiler) add(n *Condition, p nodePlace) int {
 	number := len(c.compiled.Nodes)
 	node := Node{Kind: n.Kind, At: p.at, Parent: p.parent, Child: p.child, Leaf: -1, Within: n.Within, Lookback: n.Lookback, Need: n.need()}
 	c.compiled.Nodes = append(c.compiled.Nodes, node)
@@ -94,14 +94,14 @@ func (c *compiler) add(n *Condition, p place) int {
 		if p.depth == MaxConditionDepth || c.faults.full() {
 			break
 		}
-		below := place{at: n.childAt(p.at, i), parent: number, child: i, depth: p.depth + 1, within: p.within}
+		below := nodePlace{at: n.childAt(p.at, i), parent: number, child: i, depth: p.depth + 1, within: p.within}
 		children = append(children, c.add(&n.Children[i], below))
 	}
 	c.compiled.Nodes[number].Children = children
 	return number
 }
 
-func (c *compiler) addLeaf(n *Condition, number int, p place) {
+func (c *compiler) addLeaf(n *Condition, number int, p nodePlace) {
 	node := &c.compiled.Nodes[number]
 	node.Leaf, node.Count, node.Within = len(c.compiled.Leaves), n.Count, n.window(p.within)
 	c.compiled.Leaves = append(c.compiled.Leaves, Leaf{
