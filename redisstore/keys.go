@@ -30,6 +30,14 @@ import (
 //	a:<sub>        hash    entry → number of attempts, then a line for each that failed   until settled
 //	c:<sub>        hash    counters: popped (entries ever taken from q), delivered, dead, the subscription's
 //	                       not_queued, last_success, last_failure, last_error
+//	triggers       zset    trigger + ":" + generation → when to look at its partials:     while it has any
+//	                       no later than the first of them needs it, or +inf
+//	t:<trg>:<gen>  zset    hash of a key → the next deadline of its partial, or when      while it has partials
+//	                       that can't fire any more, +inf for never
+//	t:<trg>:<gen>:<hash>
+//	               hash    a partial: see scripts/partial.lua                             until it has fired or is of no use
+//	tc:<trg>       hash    the trigger's counters: firings, suppressed, key_missing,      the trigger's
+//	                       over_cap, ignored, loops, deadlines_dropped, partials_dropped
 //	p:<sub>        zset    permits in flight, in the subscription's home partition        until given back
 //
 // Only in partition 0:
@@ -72,6 +80,14 @@ func (k keys) leases(subscription string) string   { return k.prefix + "l:" + su
 func (k keys) attempts(subscription string) string { return k.prefix + "a:" + subscription }
 func (k keys) counters(subscription string) string { return k.prefix + "c:" + subscription }
 func (k keys) permits(subscription string) string  { return k.prefix + "p:" + subscription }
+
+func (k keys) triggers() string                      { return k.prefix + "triggers" }
+func (k keys) partials(trigger string) string        { return k.prefix + "t:" + trigger }
+func (k keys) partial(trigger, hash string) string   { return k.prefix + "t:" + trigger + ":" + hash }
+func (k keys) triggerCounters(trigger string) string { return k.prefix + "tc:" + trigger }
+
+// generation names a generation of a trigger.
+func generation(trigger string, n uint64) string { return trigger + ":" + strconv.FormatUint(n, 10) }
 
 func (k keys) meta() string         { return k.prefix + "meta" }
 func (k keys) documents() string    { return k.prefix + "subs" }

@@ -245,7 +245,7 @@ func (w *world) applyToSpoilt(t *rapid.T) {
 	require.NoError(t, w.raw.Set(ctx, key, "spoilt", 0).Err())
 	got, err := w.store.Apply(ctx, b)
 	require.NoError(t, err)
-	require.Equal(t, router.Applied{Status: router.Unusable, Unusable: i}, got)
+	require.Equal(t, router.Applied{Status: router.Unusable, Unusable: router.Unfit{Queue: i, Trigger: -1, Partial: -1}}, got)
 	require.NoError(t, w.raw.Del(ctx, key).Err())
 }
 

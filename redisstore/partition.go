@@ -66,8 +66,11 @@ func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, erro
 	case "stale":
 		return router.Applied{Status: router.Stale}, nil
 	case "unusable":
-		i, err := strconv.Atoi(words[1])
-		return router.Applied{Status: router.Unusable, Unusable: i - 1}, err
+		unfit, err := readUnfit(words[1:])
+		return router.Applied{Status: router.Unusable, Unusable: unfit}, err
+	case "heavy":
+		n, err := strconv.Atoi(words[1])
+		return router.Applied{Status: router.Heavy, Offers: n}, err
 	}
 	return readApplied(b, words[1:])
 }
@@ -78,10 +81,28 @@ func (s *Store) forget(partition int) {
 	s.loaded[partition].forget()
 }
 
-// readApplied reads, for each queue that could be sent from: the queue, how many were leased, when the leases run out.
-func readApplied(b router.Batch, words []string) (router.Applied, error) {
-	applied := router.Applied{Status: router.Done, Cursor: b.To}
+// readUnfit reads what is unusable: a word, and a number from 1.
+func readUnfit(words []string) (router.Unfit, error) {
+	unfit := router.Unfit{Queue: -1, Trigger: -1, Partial: -1}
 	r := replyReader{words: words}
+	what, i := r.word(), r.integer()-1
+	switch {
+	case r.err == nil && what == "queue":
+		unfit.Queue = i
+	case r.err == nil && what == "trigger":
+		unfit.Trigger = i
+	case r.err == nil && what == "partial":
+		unfit.Partial = i
+	default:
+		return unfit, fmt.Errorf("apply a batch: unexpected reply: %w", r.err)
+	}
+	return unfit, nil
+}
+
+// readApplied reads the number of firings, whether all deadlines could be settled, then for each queue that could be sent from: the queue, how many were leased, when the leases run out.
+func readApplied(b router.Batch, words []string) (router.Applied, error) {
+	r := replyReader{words: words}
+	applied := router.Applied{Status: router.Done, Cursor: b.To, Firings: r.integer(), Settled: r.word() == "all"}
 	for len(r.words) > 0 {
 		i, taken, lease := r.integer(), r.integer(), r.word()
 		if r.err != nil || i < 1 || i > len(b.Enqueues) {
@@ -100,9 +121,9 @@ func readApplied(b router.Batch, words []string) (router.Applied, error) {
 
 func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 	k := s.keys[b.Partition]
-	keys = make([]string, 0, 9+3*len(b.Enqueues))
-	keys = append(keys, k.state(), k.log(), k.ready(), k.handlers(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.announced())
-	args = append(args, b.From.Position.ID(), b.From.Target, b.Token, b.To.Position.ID(), b.To.Target, b.Events, len(b.Enqueues))
+	keys = make([]string, 0, 10+3*len(b.Enqueues)+2*len(b.Work.Triggers)+len(b.Work.Partials))
+	keys = append(keys, k.state(), k.log(), k.ready(), k.handlers(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.announced(), k.triggers())
+	args = append(args, b.From.Position.ID(), b.From.Target, b.Token, b.To.Position.ID(), b.To.Target, b.Events, misfitRecord(loopReason), len(b.Enqueues))
 	for _, e := range b.Enqueues {
 		id := e.Queue.Subscription
 		keys = append(keys, k.fresh(id), k.leases(id), k.counters(id))
@@ -111,6 +132,7 @@ func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 			args = append(args, position.ID())
 		}
 	}
+	keys, args = s.appendWork(k, b.Work, keys, args)
 	for _, m := range b.Misfits {
 		args = append(args, m.Position.ID(), orLog(m.Subscription), misfitRecord(m.Reason))
 	}

@@ -46,6 +46,10 @@ type Config struct {
 	LogMaxBytes int64
 	// DeadLetterRetention is how long dead letters are kept. Defaults to 30 days.
 	DeadLetterRetention time.Duration
+	// MaxPartials is how many partials a trigger may have in a partition; what would need more is not recorded, and counted. Defaults to 1,000,000.
+	MaxPartials int
+	// MaxPartialBytes is how many bytes of events a partial may hold; what would be more is not recorded, and counted. Defaults to 4 MiB.
+	MaxPartialBytes int
 	// WaitReplicas is how many of Redis' replicas must have an event before it counts as accepted. Defaults to 0.
 	WaitReplicas int
 	// WaitTimeout is how long to wait for them. Defaults to 1 second.
@@ -103,6 +107,8 @@ func (c *Config) check() error {
 	c.Retention = cmp.Or(c.Retention, 24*time.Hour)
 	c.LogMaxBytes = cmp.Or(c.LogMaxBytes, 2<<30)
 	c.DeadLetterRetention = cmp.Or(c.DeadLetterRetention, 30*24*time.Hour)
+	c.MaxPartials = cmp.Or(c.MaxPartials, 1_000_000)
+	c.MaxPartialBytes = cmp.Or(c.MaxPartialBytes, 4<<20)
 	c.WaitTimeout = cmp.Or(c.WaitTimeout, time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

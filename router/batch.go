@@ -3,6 +3,7 @@ package router
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // A call of apply holds Redis for a few milliseconds at most; these bound it.
@@ -10,14 +11,22 @@ const (
 	batchEvents  = 1024
 	batchQueues  = 1000
 	batchEntries = 4096
+
+	// What a batch may have to do with triggers. How much state they have is not known here: apply says where it is too much.
+	batchOffers     = 256
+	batchTriggers   = 128
+	batchEventBytes = 1 << 20 // of the events that are offered, at least one
 )
 
 // matched is a run of records of a partition, in log order and without gaps, with the subscriptions that each matched.
 type matched struct {
 	records  []Record
-	targets  [][]string // ids in their order, for each record
-	misfits  []Misfit   // of the records, in their order
-	snapshot *snapshot  // what they were matched under
+	targets  [][]string       // ids of subscriptions in their order, for each record
+	offers   [][]matchedOffer // to triggers, in the order of their targets, for each record; may be shorter
+	misfits  []Misfit         // of the records, in their order
+	snapshot *snapshot        // what they were matched under
+
+	mostOffers int // in one call, 0: batchOffers
 }
 
 // matchAll matches records against a snapshot.
@@ -29,7 +38,7 @@ func matchAll(s *snapshot, records []Record) matched {
 			continue
 		}
 		view := NewView(record.Event)
-		m.targets[i] = s.index.Match(view, nil)
+		m.add(i, s.index.Match(view, nil))
 		if view.GaveUp() {
 			m.misfits = append(m.misfits, Misfit{Position: record.Position, Reason: "match-incomplete"})
 		}
@@ -40,7 +49,8 @@ func matchAll(s *snapshot, records []Record) matched {
 
 // isIdle tells whether nothing wants any of the records.
 func (m matched) isIdle() bool {
-	return len(m.misfits) == 0 && !slices.ContainsFunc(m.targets, func(targets []string) bool { return len(targets) > 0 })
+	return len(m.misfits) == 0 && !slices.ContainsFunc(m.targets, func(targets []string) bool { return len(targets) > 0 }) &&
+		!slices.ContainsFunc(m.offers, func(offers []matchedOffer) bool { return len(offers) > 0 })
 }
 
 // with is the run with another one behind it, which was matched under the same snapshot.
@@ -48,8 +58,37 @@ func (m matched) with(next matched) matched {
 	if len(m.records) == 0 {
 		return next
 	}
+	if m.offers != nil || next.offers != nil {
+		m.offers = append(m.offers, make([][]matchedOffer, len(m.records)-len(m.offers))...)
+		m.offers = append(m.offers, next.offers...)
+	}
 	m.records, m.targets, m.misfits = append(m.records, next.records...), append(m.targets, next.targets...), append(m.misfits, next.misfits...)
 	return m
+}
+
+// add takes what matched a record: subscriptions, and behind them leaves of triggers.
+func (m *matched) add(i int, ids []string) {
+	first, _ := slices.BinarySearch(ids, string(TriggerID))
+	m.targets[i] = ids[:first:first]
+	if first < len(ids) {
+		if m.offers == nil {
+			m.offers = make([][]matchedOffer, len(m.records))
+		}
+		m.offers[i] = m.snapshot.offersOf(m.records[i].Event, ids[first:])
+	}
+}
+
+// offersAt are the offers of a record.
+func (m *matched) offersAt(i int) []matchedOffer {
+	if i >= len(m.offers) {
+		return nil
+	}
+	return m.offers[i]
+}
+
+// from is what remains from a record on.
+func (m *matched) from(i int) matched {
+	return matched{records: m.records[i:], targets: m.targets[i:], offers: m.offers[min(i, len(m.offers)):], snapshot: m.snapshot}
 }
 
 // batch makes the next call of apply: as much of the run as one call may do, after the cursor, which may stand amid the targets of an event.
@@ -57,10 +96,10 @@ func (m matched) with(next matched) matched {
 func (m matched) batch(partition int, from Cursor) (b Batch, rest matched) {
 	rest = matched{snapshot: m.snapshot}
 	b = Batch{Partition: partition, From: from, To: from, Token: m.snapshot.tokens[partition]}
-	build := batchBuilder{batch: &b, snapshot: m.snapshot, queues: make(map[string]int)}
+	build := batchBuilder{batch: &b, snapshot: m.snapshot, queues: make(map[string]int), work: newWorkBuilder(&b, cmp.Or(m.mostOffers, batchOffers))}
 	for i, record := range m.records {
-		if i == batchEvents || !build.add(record, m.targets[i]) {
-			rest = matched{records: m.records[i:], targets: m.targets[i:], snapshot: m.snapshot}
+		if i == batchEvents || !build.add(record, m.targets[i], m.offersAt(i)) {
+			rest = m.from(i)
 			break
 		}
 	}
@@ -77,20 +116,30 @@ type batchBuilder struct {
 	snapshot *snapshot
 	queues   map[string]int // subscription to index in batch.Enqueues
 	entries  int
+	work     workBuilder
 	done     Position // the last record that was added whole
 }
 
 // add queues what a record matched; false: the batch is full, and its cursor stands where it ended, which may be amid this record.
-func (b *batchBuilder) add(record Record, targets []string) bool {
+func (b *batchBuilder) add(record Record, targets []string, offers []matchedOffer) bool {
 	if b.batch.To.Position == record.Position {
-		after, _ := slices.BinarySearch(targets, b.batch.To.Target+"\x00") // the first one behind the target
+		behind := b.batch.To.Target + "\x00" // the lowest one
+		after, _ := slices.BinarySearch(targets, behind)
 		targets = targets[after:]
+		after, _ = slices.BinarySearchFunc(offers, behind, func(o matchedOffer, target string) int { return strings.Compare(o.target, target) })
+		offers = offers[after:]
 	}
 	for _, id := range targets {
 		if b.entries == batchEntries || !b.enqueue(id, record.Position) {
 			return false
 		}
 		b.batch.To = Cursor{Position: record.Position, Target: id}
+	}
+	for i := range offers {
+		if !b.work.add(record, &offers[i]) {
+			return false
+		}
+		b.batch.To = Cursor{Position: record.Position, Target: offers[i].target}
 	}
 	b.batch.To = Cursor{Position: record.Position}
 	b.batch.Events++

@@ -279,7 +279,7 @@ func DecodeStored(text []byte) (Subscription, error) {
 	err := readStored(text, func(o *docObject) {
 		o.get("id").text(&s.ID)
 		s.read(o)
-		s.readVersion(o)
+		readVersion(o, &s.Version)
 		o.get("created").time(&s.Created)
 		o.get("updated").time(&s.Updated)
 	})
@@ -290,11 +290,11 @@ func DecodeStored(text []byte) (Subscription, error) {
 }
 
 // readVersion takes the version, or else the entity tag that is made of it.
-func (s *Subscription) readVersion(o *docObject) {
+func readVersion(o *docObject, version *uint64) {
 	tag := ""
 	o.get("etag").text(&tag)
-	s.Version, _ = strconv.ParseUint(strings.Trim(tag, `"`), 10, 64)
-	o.get("version").unsigned(&s.Version)
+	*version, _ = strconv.ParseUint(strings.Trim(tag, `"`), 10, 64)
+	o.get("version").unsigned(version)
 }
 
 // write writes the definition's members.
@@ -302,13 +302,14 @@ func (s Subscription) write(w *jsonWriter, secret bool) {
 	w.text("name", s.Name)
 	w.optional("title", s.Title)
 	w.bool("enabled", s.Enabled)
-	s.Filter.write(w)
+	s.Filter.write(w, "filter")
 	s.Sink.write(w, secret)
 	s.Delivery.write(w)
 }
 
-func (filter Filter) write(w *jsonWriter) {
-	w.name("filter")
+// write writes a member that is a filter.
+func (filter Filter) write(w *jsonWriter, name string) {
+	w.name(name)
 	w.open('{')
 	if len(filter.Types) > 0 {
 		w.name("types")

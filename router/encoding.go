@@ -70,8 +70,11 @@ func DecodeEvent(s string) (Event, error) {
 	if s == "" {
 		return Event{}, errors.New("decode stored event: it is empty")
 	}
+	if s[0] == firingVersion {
+		return decodeFiring(s)
+	}
 	if s[0] != encodingVersion {
-		return Event{}, fmt.Errorf("decode stored event: its format is version %d, only %d is known", s[0], encodingVersion)
+		return Event{}, fmt.Errorf("decode stored event: its format is version %d, only %d and %d are known", s[0], encodingVersion, firingVersion)
 	}
 	d := eventDecoder{rest: s[1:]}
 	f := &EventFields{}

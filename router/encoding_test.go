@@ -81,8 +81,8 @@ func TestNothingButAWholeStoredEventIsRead(t *testing.T) {
 	}
 	_, err := router.DecodeEvent(stored + "\x00")
 	require.ErrorContains(t, err, "more follows")
-	_, err = router.DecodeEvent("\x02" + stored[1:])
-	require.ErrorContains(t, err, "version 2")
+	_, err = router.DecodeEvent("\x03" + stored[1:])
+	require.ErrorContains(t, err, "version 3")
 }
 
 func TestStoredEventsThatBreakTheRulesOfEventsAreRefused(t *testing.T) {

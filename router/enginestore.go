@@ -42,6 +42,7 @@ type Batch struct {
 	Token     string // the definitions that it was matched under
 	Events    int    // how many events it completes
 	Enqueues  []Enqueue
+	Work      TriggerWork
 	Misfits   []Misfit
 }
 
@@ -54,17 +55,27 @@ const (
 	Fenced ApplyStatus = iota
 	// Stale: the definitions have changed since the batch was matched. Nothing was done.
 	Stale
-	// Unusable: a key of a queue holds something else. Nothing was done.
+	// Unusable: a key of a queue, a trigger or a partial holds something else. Nothing was done.
 	Unusable
+	// Heavy: the offers to triggers are too much for one call. Nothing was done.
+	Heavy
 	// Done: all of the batch was applied.
 	Done
 )
+
+// Unfit says whose key holds something else: one of these is the index of a queue in Enqueues, a trigger or a partial in Work, the others are -1.
+type Unfit struct {
+	Queue, Trigger, Partial int
+}
 
 // Applied is the answer of Apply.
 type Applied struct {
 	Status   ApplyStatus
 	Cursor   Cursor    // Fenced: where the partition stands
-	Unusable int       // Unusable: index into Enqueues
+	Unusable Unfit     // Unusable: what is
+	Offers   int       // Heavy: how many of the batch's offers one call can make, at least 1
+	Firings  int       // Done: how many triggers fired
+	Settled  bool      // Done: all of the log was applied, so that no deadline before now had to wait for events
 	Claimed  []Claimed // Done: what was leased at once
 	Ready    []Queue   // Done: queues that were empty and have more work than that
 }
@@ -86,11 +97,13 @@ type PartitionStore interface {
 
 // Definitions are what has changed since a version.
 type Definitions struct {
-	Version       uint64
-	Tokens        []string // of each partition, read before anything else here
-	Subscriptions []Subscription
-	Deleted       []string
-	Complete      bool // it is all there is, not only what changed
+	Version         uint64
+	Tokens          []string // of each partition, read before anything else here
+	Subscriptions   []Subscription
+	Deleted         []string
+	Triggers        []Trigger
+	DeletedTriggers []string
+	Complete        bool // it is all there is, not only what changed
 }
 
 // DefinitionStore is what a snapshot is made from.

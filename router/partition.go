@@ -30,12 +30,13 @@ var errLost = errors.New("another replica routes this partition")
 //
 // An event's way: read → match → apply → dispatcher. Reading and matching run ahead of applying.
 type partition struct {
-	router *Router
-	number int
+	router     *Router
+	number     int
+	mostOffers int // to triggers in a call of apply: fewer where they have much state
 }
 
 func newPartition(r *Router, number int) *partition {
-	return &partition{router: r, number: number}
+	return &partition{router: r, number: number, mostOffers: batchOffers}
 }
 
 // run tries to get the lease, routes while it has it, and begins anew, until ctx ends.
@@ -203,18 +204,32 @@ func send(ctx context.Context, to chan<- matched, run matched) bool {
 	}
 }
 
-// apply applies runs of matched records, in order, each in as many calls as it takes.
+// apply applies runs of matched records, in order, each in as many calls as it takes, and settles deadlines in between.
 func (p *partition) apply(ctx context.Context, cursor Cursor, from <-chan matched) error {
-	for run := range from {
-		for len(run.records) > 0 {
-			next, rest, err := p.applySome(ctx, cursor, run)
-			if err != nil {
+	d := newDeadlines(p)
+	defer d.stop()
+	for {
+		select {
+		case run, ok := <-from:
+			if !ok {
+				return nil
+			}
+			for len(run.records) > 0 {
+				next, rest, err := p.applySome(ctx, cursor, run)
+				if err != nil {
+					return err
+				}
+				cursor, run = next, rest
+				if err := d.between(ctx, cursor); err != nil {
+					return err
+				}
+			}
+		case <-d.due():
+			if err := d.settle(ctx, cursor, time.Time{}); err != nil {
 				return err
 			}
-			cursor, run = next, rest
 		}
 	}
-	return nil
 }
 
 // applySome applies the first batch of a run and returns the cursor behind it and what remains.
@@ -222,6 +237,7 @@ func (p *partition) applySome(ctx context.Context, cursor Cursor, run matched) (
 	if current := p.router.definitions.snapshot.Load(); run.snapshot.tokens[p.number] != current.tokens[p.number] {
 		run = matchAll(current, run.records)
 	}
+	run.mostOffers = p.mostOffers
 	batch, rest := run.batch(p.number, cursor)
 	start := time.Now()
 	dispatcher := p.router.dispatchers[p.number]
@@ -235,7 +251,11 @@ func (p *partition) applySome(ctx context.Context, cursor Cursor, run matched) (
 	case Done:
 		touched := min(len(run.records)-len(rest.records)+1, len(run.records)) // the batch may end amid an event
 		p.handOver(run.records[:touched], batch, applied, time.Since(start))
+		p.mostOffers = min(2*p.mostOffers, batchOffers)
 		return applied.Cursor, rest, nil
+	case Heavy:
+		p.mostOffers = max(applied.Offers, 1)
+		return cursor, run, nil
 	case Stale:
 		p.router.config.Observer.Refused(p.number, Stale)
 		return cursor, run, p.refresh(ctx)
@@ -259,8 +279,7 @@ func (p *partition) call(ctx context.Context, batch Batch) (Applied, error) {
 				return applied, err
 			}
 		case applied.Status == Unusable:
-			p.router.config.Logger.Error("a queue's key holds something else; its deliveries become dead letters", "subscription", batch.Enqueues[applied.Unusable].Queue.Subscription)
-			batch = batch.withoutQueue(applied.Unusable)
+			batch = p.without(ctx, batch, applied.Unusable)
 		default:
 			return applied, nil
 		}
@@ -287,6 +306,35 @@ func (p *partition) resolve(ctx context.Context, batch Batch) (applied Applied, 
 	}
 	return Applied{}, false, ctx.Err()
 }
+
+// without leaves out of a batch what turned out to be unusable.
+func (p *partition) without(ctx context.Context, b Batch, unfit Unfit) Batch {
+	log := p.router.config.Logger
+	switch {
+	case unfit.Queue >= 0:
+		log.Error("a queue's key holds something else; its deliveries become dead letters", "subscription", b.Enqueues[unfit.Queue].Queue.Subscription)
+		return b.withoutQueue(unfit.Queue)
+	case unfit.Trigger >= 0:
+		log.Error("a trigger's key holds something else; its events become dead letters", "trigger", b.Work.Triggers[unfit.Trigger].ID)
+		return b.withoutTrigger(unfit.Trigger)
+	}
+	partial := b.Work.Partials[unfit.Partial]
+	log.Error("a partial's key holds something else; its events become dead letters", "trigger", b.Work.Triggers[partial.Trigger].ID, "partial", partial.Hash)
+	if b.Events == 0 && b.From == b.To {
+		p.forget(ctx, b.Work.Triggers[partial.Trigger], partial.Hash)
+	}
+	return b.withoutPartial(unfit.Partial)
+}
+
+// forget drops a partial that is none, so that its deadline is not looked at again and again.
+func (p *partition) forget(ctx context.Context, t WorkTrigger, hash KeyHash) {
+	if _, err := p.router.store.DropPartials(ctx, p.number, t.ID, t.Generation, []KeyHash{hash}); err != nil {
+		p.router.failed(ctx, "drop a partial", err)
+	}
+}
+
+// snapshot is the definitions as this replica knows them.
+func (p *partition) snapshot() *snapshot { return p.router.definitions.snapshot.Load() }
 
 func queuesOf(b Batch) []Queue {
 	queues := make([]Queue, len(b.Enqueues))
@@ -331,7 +379,7 @@ const (
 func (p *partition) housekeep(ctx context.Context) error {
 	pause := housekeepAtOnce
 	for sleep(ctx, pause) {
-		more, err := p.router.store.Housekeep(ctx, p.number)
+		more, err := p.tidy(ctx)
 		switch {
 		case err != nil:
 			p.router.failed(ctx, "do the housekeeping", err)
@@ -343,4 +391,38 @@ func (p *partition) housekeep(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// tidy does one round of housekeeping.
+func (p *partition) tidy(ctx context.Context) (more bool, err error) {
+	more, err = p.router.store.Housekeep(ctx, p.number)
+	if err != nil {
+		return more, err
+	}
+	again, err := p.freeTriggers(ctx)
+	return more || again, err
+}
+
+// freeTriggers frees a page of what each generation of a trigger has left that has passed.
+func (p *partition) freeTriggers(ctx context.Context) (more bool, err error) {
+	generations, err := p.router.store.TriggerGenerations(ctx, p.number)
+	if err != nil {
+		return false, err
+	}
+	s := p.snapshot()
+	for _, g := range generations {
+		if s.knows(g.Trigger, g.Generation) {
+			continue
+		}
+		_, exists := s.trigger(g.Trigger)
+		freed, err := p.router.store.FreeGeneration(ctx, p.number, s.tokens[p.number], g.Trigger, g.Generation, !exists)
+		if err != nil {
+			return false, err
+		}
+		if freed.Stale {
+			return true, p.refresh(ctx)
+		}
+		more = more || freed.More
+	}
+	return more, nil
 }

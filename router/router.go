@@ -19,6 +19,7 @@ type Store interface {
 	DefinitionStore
 	SubscriptionStore
 	QueueStore
+	PartialStore
 	Replicas
 	Keeper
 }

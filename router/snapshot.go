@@ -16,6 +16,7 @@ type snapshot struct {
 	tokens        []string // of each partition, read before the definitions: apply compares the partition's
 	index         *Index
 	subscriptions hamt[string, *Subscription]
+	triggers      hamt[string, *liveTrigger]
 }
 
 var snapshotSeed = maphash.MakeSeed()
@@ -29,7 +30,7 @@ func (s *snapshot) with(d Definitions) (*snapshot, error) {
 	if d.Complete {
 		s = &snapshot{index: NewIndex()}
 	}
-	next := &snapshot{version: d.Version, tokens: d.Tokens, index: s.index, subscriptions: s.subscriptions}
+	next := &snapshot{version: d.Version, tokens: d.Tokens, index: s.index, subscriptions: s.subscriptions, triggers: s.triggers}
 	owner := new(edit)
 	index := s.index.Edit()
 	for i := range d.Subscriptions {
@@ -44,6 +45,9 @@ func (s *snapshot) with(d Definitions) (*snapshot, error) {
 	for _, id := range d.Deleted { // last: an id never comes back
 		index.Remove(id)
 		next.subscriptions = next.subscriptions.without(owner, maphash.String(snapshotSeed, id), id)
+	}
+	if err := next.withTriggers(owner, index, d); err != nil {
+		return nil, err
 	}
 	next.index = index.Index()
 	return next, nil

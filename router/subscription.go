@@ -147,7 +147,8 @@ func checkTitle(f *docFaults, at, title string) {
 	}
 }
 
-func (filter Filter) check(f *docFaults, at string) {
+// check records what is wrong with a filter that stands at a place, and compiles it where nothing is.
+func (filter Filter) check(f *docFaults, at string) *CompiledFilter {
 	size := len(filter.Pattern)
 	for _, t := range filter.Types {
 		size += len(t)
@@ -157,11 +158,11 @@ func (filter Filter) check(f *docFaults, at string) {
 	}
 	if size > MaxFilterBytes {
 		f.spoil(at, "has %d bytes; at most %d are possible", size, MaxFilterBytes)
-		return
+		return nil
 	}
-	if _, err := filter.Compile(); err != nil {
-		f.refuse(at, "", err)
-	}
+	compiled, err := filter.Compile()
+	f.refuse(at, "", err)
+	return compiled
 }
 
 // check records what is wrong with the sink of a definition that stands at a place.

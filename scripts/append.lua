@@ -26,10 +26,10 @@ local nonce, packed = ARGV[1], ARGV[2]
 local width = 34
 
 -- Printing a number costs as much as a command, so what is stored is passed on as the text it is where that can be.
-local s = redis.call('HMGET', state, 'floor', 'seq', 'window', 'ring0', 'ring1', 'ring2', 'size', 'stored')
+local s = redis.call('HMGET', state, 'floor', 'seq', 'window', 'ring0', 'ring1', 'ring2', 'size', 'stored', 'settled')
 local previous = (s[1] or '0') .. '-' .. (s[2] or '0')
--- Neither positions nor the dedupe window go back when the clock does.
-local floor, ms = tonumber(s[1] or 0), now()
+-- Neither positions nor the dedupe window go back when the clock does, nor does an event come before a deadline that was settled.
+local floor, ms = tonumber(s[1] or 0), math.max(now(), tonumber(s[9] or 0))
 local seq = -1
 if ms <= floor then
   ms, seq = floor, tonumber(s[2])

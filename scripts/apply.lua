@@ -1,7 +1,7 @@
 --[[
-Moves a partition's cursor over one batch and queues what the batch delivers; of a queue that was empty, the first deliveries are leased to
-the caller at once, as claim would. The comparison of cursor and token is dedupe, fence and acknowledgement in one: either all of the
-batch is applied, once, or nothing of it.
+Moves a partition's cursor over one batch, queues what the batch delivers and offers its events to triggers; of a queue that was empty, the first
+deliveries are leased to the caller at once, as claim would. A batch without events settles deadlines instead. The comparison of cursor and token is
+dedupe, fence and acknowledgement in one: either all of the batch is applied, once, or nothing of it.
 
 KEYS
   1 state      hash    the partition's state
@@ -13,7 +13,10 @@ KEYS
   7 dead       hash    dead letters
   8 dead_at    zset    when they were made
   9 announced  list    the last changes of the definitions
-  10… queues           three for each queue: fresh list, leases zset, counters hash
+  10 triggers   zset    trigger and generation to when to look at its partials
+  11… queues           three for each queue: fresh list, leases zset, counters hash
+  … triggers           two for each trigger: partials zset, counters hash
+  … partials   hash    one for each partial
 
 ARGV
   1 from        cursor that the batch starts from: stream ID
@@ -22,26 +25,37 @@ ARGV
   4 to          cursor after the batch
   5 to_target
   6 events      number of events that the batch completes
-  7 queues      number of queues; then for each: subscription, "ready" | "handlers" | "off", max in flight, how many to lease at most,
+  7 looped      record of the dead letter that a firing becomes which was derived too often
+  8 queues      number of queues; then for each: subscription, "ready" | "handlers" | "off", max in flight, how many to lease at most,
                 for how many milliseconds, number of entries, entries
+  … triggers    number of triggers; if there are any: how many partials each may have, bytes that each of these may hold, bytes that a firing may join,
+                and weight that this call may have; then for each trigger: program, its name in the schedule, "on" | "off", "events" | "refs", head of
+                its firings, number of leaves that found no key in an event, number of events that it ignored
+  … partials    number of partials; for each: number of its trigger, hash of the key, the key
+  … events      number of events that are offered; for each: position and hops (26 digits), time, the event
+  … offers      number of offers; for each: number of the partial, number of the event or 0: only deadlines, leaves that the event meets: "r" where
+                one of them resets, then for each two digits and for distinct ones ":" and 32 characters, separated by commas
   … poison      for each entry or delivery that can't be routed: stream ID, subscription or "log", record
 
 RETURNS  {"fenced", cursor, target} (the cursor stands elsewhere, or the log does not have the batch: what was read may have been lost
-         in a failover) | {"stale", token} | {"unusable", queue} (a key of that queue, counted from 1, has the wrong type) |
-         {"applied", then three for each queue that was empty and could be sent from: the queue, how many were leased, when the leases
-         run out}
+         in a failover) | {"stale", token} | {"unusable", "queue" | "trigger" | "partial", number} (a key of that one, counted from 1, holds
+         something else) | {"heavy", how many of the offers one call can make} |
+         {"applied", number of firings, "all" | "some" (of the deadlines that have passed may have to wait for events), then three for each queue that was empty and could be sent from: the queue, how many were leased, when the
+         leases run out}
 ]]
 local state, log, copies, holds = KEYS[1], KEYS[2], KEYS[5], KEYS[6]
 local from, from_target, token, to, to_target = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local s = redis.call('HMGET', state, 'cursor', 'target', 'token', 'routed', 'floor', 'seq')
+local s = redis.call('HMGET', state, 'cursor', 'target', 'token', 'floor', 'seq', 'size', 'stored', 'settled', 'loops', 'routed')
 if (s[1] or '0-0') ~= from or (s[2] or '') ~= from_target then
   return { 'fenced', s[1] or '0-0', s[2] or '' }
 end
 
 -- The log of a replica that took over is what was stored up to some moment, so the batch's last event stands for all. It is there if it is the last
 -- one given out. (miniredis has no replicas, and searches a stream from its beginning.)
-if redis.REDIS_VERSION and to ~= (s[5] or '0') .. '-' .. (s[6] or '0') and not entry_at(log, to) then
+local settles = ARGV[6] == '0' and from == to and from_target == to_target
+local given_out = (s[4] or '0') .. '-' .. (s[5] or '0')
+if redis.REDIS_VERSION and not settles and to ~= given_out and not entry_at(log, to) then
   return { 'fenced', from, from_target }
 end
 
@@ -59,20 +73,20 @@ local function older_than_changes()
   return false
 end
 
-if (s[3] or '') ~= token and not older_than_changes() then
+if (s[3] or '') ~= token and (settles or not older_than_changes()) then
   return { 'stale', s[3] or '' }
 end
 
 -- Read all that the writes depend on, so that nothing can fail between two of them.
 local queues = {}
-local arg = 8
-for i = 1, tonumber(ARGV[7]) do
-  local key = 7 + 3 * i
+local arg = 9
+for i = 1, tonumber(ARGV[8]) do
+  local key = 8 + 3 * i
   local count = tonumber(ARGV[arg + 5])
   local length, flying = redis.pcall('LLEN', KEYS[key]), redis.pcall('ZCARD', KEYS[key + 1])
   local counters = redis.pcall('HLEN', KEYS[key + 2])
   if type(length) == 'table' or type(flying) == 'table' or type(counters) == 'table' then
-    return { 'unusable', i }
+    return { 'unusable', 'queue', i }
   end
   local room = length == 0 and tonumber(ARGV[arg + 2]) - flying or 0
   queues[i] = {
@@ -83,9 +97,37 @@ for i = 1, tonumber(ARGV[7]) do
   arg = arg + 6 + count
 end
 
-local applied = { 'applied' }
+-- Before when deadlines can be settled: no event that comes to be applied was accepted earlier. When all of the log is applied, none will be.
+local function settled_before()
+  local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  if from_target == '' and (not last or at_or_before(last[1], from)) then
+    return math.max(now(), tonumber(s[4] or 0), tonumber(s[8] or 0)), true
+  end
+  return tonumber(string.match(from, '^%d+')), false
+end
+
+local plan, work, before, final = {}, nil, nil, nil
+work, arg = read_work(arg, 11 + 3 * #queues)
+if work then
+  if settles then
+    before, final = settled_before()
+  end
+  local refused = load_partials(work, KEYS[10]) or make_offers(work, before)
+  if refused then
+    return refused
+  end
+  local last = { floor = tonumber(s[4] or 0), seq = tonumber(s[5] or 0), size = tonumber(s[6] or 0), stored = tonumber(s[7] or 0), settled = tonumber(s[8] or 0) }
+  plan_log(plan, log, state, work.firings, last)
+  plan_loops(plan, { copies = copies, holds = holds, dead = KEYS[7], dead_at = KEYS[8] }, state, work.loops, ARGV[7], tonumber(s[9] or 0))
+  plan_work(plan, work, KEYS[10])
+  if final then
+    plan[#plan + 1] = { 'HSET', state, 'settled', int(before) }
+  end
+end
+
+local applied = { 'applied', work and #work.firings or 0, final and 'all' or 'some' }
 local due = { ready = {}, handlers = {} }
-local t = #ARGV > 7 and now() or 0 -- where nothing is queued there is nothing to date
+local t = (#queues > 0 or arg <= #ARGV) and now() or 0 -- where nothing is queued there is nothing to date
 
 local function lease(queue, expires)
   local leases = {}
@@ -110,6 +152,10 @@ local function schedule(i, queue, expires)
   applied[#applied + 1] = i
   applied[#applied + 1] = queue.take
   applied[#applied + 1] = expires
+end
+
+for _, command in ipairs(plan) do
+  redis.call(unpack(command))
 end
 
 for i, queue in ipairs(queues) do
@@ -140,5 +186,9 @@ for i = arg, #ARGV, 3 do
   redis.call('ZADD', KEYS[8], int(t), name)
 end
 
-redis.call('HSET', state, 'cursor', to, 'target', to_target, 'routed', int(tonumber(s[4] or 0) + tonumber(ARGV[6])))
+if settles and work then
+  reschedule_triggers(work, KEYS[10])
+end
+
+redis.call('HSET', state, 'cursor', to, 'target', to_target, 'routed', int(tonumber(s[10] or 0) + tonumber(ARGV[6])))
 return applied

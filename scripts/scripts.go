@@ -40,14 +40,20 @@ var storesMore = map[string]bool{"append": true, "define": true}
 // Set is all scripts in one dialect.
 type Set struct {
 	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due, Announce, Define *Script
-	Init, Register, Horizon, Keep, Trim, Purge, Expire, Permit                  *Script
+	Init, Register, Horizon, Keep, Trim, Purge, Expire, Permit, Drop            *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
 func Load(d Dialect) *Set {
-	common := read("common")
+	common, evaluation := read("common"), ""
+	for _, name := range []string{"partial", "condition", "firing", "join"} {
+		evaluation += read(name)
+	}
 	script := func(name string) *Script {
 		source := common + read(name)
+		if name == "apply" {
+			source = common + evaluation + read(name)
+		}
 		if d == Redis {
 			source = shebang(name) + source
 		}
@@ -58,7 +64,7 @@ func Load(d Dialect) *Set {
 		Append: script("append"), Rotate: script("rotate"), Apply: script("apply"), Claim: script("claim"), Settle: script("settle"),
 		Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"), Define: script("define"),
 		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
-		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"),
+		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"),
 	}
 }
 
@@ -66,7 +72,7 @@ func Load(d Dialect) *Set {
 func (s *Set) All() []*Script {
 	return []*Script{
 		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due, s.Announce, s.Define,
-		s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge, s.Expire, s.Permit,
+		s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge, s.Expire, s.Permit, s.Drop,
 	}
 }
 

@@ -1,0 +1,289 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxFiringBytes is the most bytes of data that a firing may have with the whole events in it; one that would have more carries references.
+const MaxFiringBytes = 1 << 20
+
+// firingVersion is the first byte of a stored firing, in the place of encodingVersion. A script puts it together of strings that it does not look into,
+// and DecodeEvent makes the event of them (numbers are varints, texts have their length before them):
+//
+//	version  1 byte, 2
+//	header   a text: CompiledTrigger.FiringHead and the hash of the key (32 hexadecimal digits) and Key.Encode, each a text; then time (15 digits,
+//	         milliseconds), position (24 digits, see firingPosition) of the event that completed it, or of its deadline and behind all events of that
+//	         millisecond; "p" or "d" for these two; hops (2 digits); what it carries: "e" events, "r" references, "s" references since the events are
+//	         too many bytes
+//	number of joined events, then for each, in the order of leaves and then of the log: leaf (2 digits), position (24 digits), and a text: Event.Encode, with
+//	         references all of it up to the source; "" for an event that stands there before
+const firingVersion = 2
+
+// FiringHead gives what all firings of the trigger in a partition have in common, as stored firings begin.
+func (c *CompiledTrigger) FiringHead(partition int) string {
+	var b strings.Builder
+	for _, s := range []string{strconv.Itoa(partition), c.ID, strconv.FormatUint(c.Generation, 10), c.Name, c.EmitType()} {
+		writeText(&b, s)
+	}
+	writeNumber(&b, len(c.Key))
+	for _, part := range c.Key {
+		writeText(&b, part.Name)
+	}
+	writeNumber(&b, len(c.Leaves))
+	for _, leaf := range c.Leaves {
+		writeText(&b, leaf.Name)
+	}
+	return b.String()
+}
+
+// firingHead is what FiringHead says.
+type firingHead struct {
+	partition     int
+	trigger       string // id
+	generation    string
+	name, typ     string
+	names, leaves []string
+}
+
+func readFiringHead(s string) (h firingHead, ok bool) {
+	d := eventDecoder{rest: s}
+	partition, err := strconv.Atoi(d.text())
+	h.partition, h.trigger, h.generation, h.name, h.typ = partition, d.text(), d.text(), d.text(), d.text()
+	h.names, h.leaves = d.texts(MaxKeyPaths), d.texts(MaxLeaves)
+	return h, err == nil && !d.failed && d.rest == "" && h.name != "" && h.typ != ""
+}
+
+// texts takes a list of texts that has at most so many.
+func (d *eventDecoder) texts(most int) []string {
+	n := d.number()
+	if n > most {
+		d.failed = true
+		return nil
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = d.text()
+	}
+	return list
+}
+
+// firing is a stored firing, read.
+type firing struct {
+	firingHead
+	hash     string
+	values   []Scalar // of the key, in the order of the names
+	time     time.Time
+	position Position
+	deadline bool
+	hops     int
+	form     byte
+	joined   []joinedEvent
+}
+
+// joinedEvent is an event of a firing. Of a reference, only id and source are known.
+type joinedEvent struct {
+	leaf       string
+	position   Position
+	event      Event
+	id, source string
+}
+
+// decodeFiring reads a stored firing, as DecodeEvent does.
+func decodeFiring(s string) (Event, error) {
+	f, ok := readFiring(s)
+	if !ok {
+		return Event{}, errors.New("decode stored firing: it is cut short or damaged")
+	}
+	fields := EventFields{
+		ID: f.id(), Source: Trigger{Name: f.name}.EmitSource(), Type: f.typ, Subject: f.subject(), Time: FormatTime(f.time),
+		DataContentType: "application/json", Data: f.data(), DataKind: JSONData,
+		Extensions: []Extension{{Name: HopsExtension, Value: strconv.Itoa(f.hops), Kind: IntegerValue}},
+	}
+	e, err := NewParsedEvent(fields)
+	if err != nil {
+		return Event{}, fmt.Errorf("decode stored firing: %w", err)
+	}
+	return e, nil
+}
+
+func readFiring(s string) (f firing, ok bool) {
+	d := eventDecoder{rest: s[1:]}
+	if !f.readHeader(d.text()) {
+		return f, false
+	}
+	known := make(map[Position]joinedEvent)
+	for range d.number() {
+		leaf, position, encoded := d.take(2), d.take(positionDigits), d.text()
+		j, ok := f.join(leaf, position, encoded, known)
+		if d.failed || !ok {
+			return f, false
+		}
+		f.joined = append(f.joined, j)
+	}
+	return f, !d.failed && d.rest == "" && len(f.joined) > 0
+}
+
+// take takes so many bytes.
+func (d *eventDecoder) take(n int) string {
+	if n > len(d.rest) {
+		d.failed = true
+		return ""
+	}
+	s := d.rest[:n]
+	d.rest = d.rest[n:]
+	return s
+}
+
+func (f *firing) readHeader(s string) (ok bool) {
+	d := eventDecoder{rest: s}
+	f.firingHead, ok = readFiringHead(d.text())
+	f.hash = d.text()
+	values, known := decodeScalars(d.text(), len(f.names))
+	ms, err1 := strconv.ParseInt(d.take(timeDigits), 10, 64)
+	position, err2 := parsePositionDigits(f.partition, d.take(positionDigits))
+	f.deadline = d.take(1) == "d"
+	hops, err3 := strconv.Atoi(d.take(2))
+	f.form = d.byte()
+	f.time, f.position, f.hops = time.UnixMilli(ms).UTC(), position, hops
+	f.values = inOrder(f.names, values)
+	return ok && known && err1 == nil && err2 == nil && err3 == nil && !d.failed && d.rest == "" && strings.IndexByte("ers", f.form) >= 0
+}
+
+// join reads one of the joined events; known are those before it.
+func (f *firing) join(leaf, digits, encoded string, known map[Position]joinedEvent) (j joinedEvent, ok bool) {
+	number, err1 := strconv.Atoi(leaf)
+	position, err2 := parsePositionDigits(f.partition, digits)
+	if err1 != nil || err2 != nil || number < 0 || number >= len(f.leaves) {
+		return j, false
+	}
+	if encoded == "" {
+		j, ok = known[position]
+	} else {
+		j, ok = readJoined(encoded, f.form == 'e')
+	}
+	j.leaf, j.position = f.leaves[number], position
+	known[position] = j
+	return j, ok
+}
+
+// readJoined reads an encoded event, or only its beginning.
+func readJoined(encoded string, whole bool) (j joinedEvent, ok bool) {
+	if whole {
+		e, err := DecodeEvent(encoded)
+		return joinedEvent{event: e, id: e.ID(), source: e.Source()}, err == nil
+	}
+	d := eventDecoder{rest: encoded}
+	d.take(2) // version and kind of data
+	j.id, j.source = d.text(), d.text()
+	return j, !d.failed
+}
+
+// The widths of numbers in what is stored of triggers. A position's digits are its milliseconds and, ten of them, its number.
+const (
+	timeDigits     = 15
+	positionDigits = 24
+	positionMS     = 14
+)
+
+func parsePositionDigits(partition int, s string) (Position, error) {
+	if len(s) != positionDigits {
+		return Position{}, errors.New("a position has the wrong length")
+	}
+	ms, err := strconv.ParseInt(s[:positionMS], 10, 64)
+	if err != nil {
+		return Position{}, fmt.Errorf("position: %w", err)
+	}
+	seq, err := strconv.ParseUint(s[positionMS:], 10, 64)
+	if err != nil {
+		return Position{}, fmt.Errorf("position: %w", err)
+	}
+	return Position{Partition: partition, MS: ms, Seq: seq}, nil
+}
+
+// id is the same for each firing of the same occurrence.
+func (f *firing) id() string {
+	at := f.position.ID()
+	if f.deadline {
+		at = strconv.FormatInt(f.position.MS, 10)
+	}
+	return strings.Join([]string{f.trigger, f.generation, f.hash, at}, ".")
+}
+
+// subject is the key's values, joined by "/".
+func (f *firing) subject() string {
+	return Key{names: f.names, values: f.values}.Subject()
+}
+
+// data is what the firing carries: the events where they are known and not too large, or else references to them.
+func (f *firing) data() string {
+	if f.form == 'e' {
+		if text := f.document(true, false); len(text) <= MaxFiringBytes {
+			return text
+		}
+	}
+	return f.document(false, f.form != 'r')
+}
+
+func (f *firing) document(whole, tooLarge bool) string {
+	w := jsonWriter{}
+	w.open('{')
+	w.text("trigger", f.name)
+	w.literal("key", Key{names: f.names, values: f.values}.JSON())
+	if !whole {
+		w.text("include", string(IncludeRefs))
+	}
+	if tooLarge {
+		w.bool("too_large", true)
+	}
+	w.name("events")
+	w.open('[')
+	for _, j := range f.joined {
+		w.separate()
+		w.open('{')
+		w.text("name", j.leaf)
+		w.text("position", j.position.String())
+		if whole {
+			w.name("event")
+			w.b = j.event.AppendJSON(w.b)
+		} else {
+			w.text("id", j.id)
+			w.text("source", j.source)
+		}
+		w.close('}')
+	}
+	w.close(']')
+	w.close('}')
+	return string(w.b)
+}
+
+// decodeScalars reads what Key.Encode gives, a value for each name.
+func decodeScalars(s string, n int) (values []Scalar, ok bool) {
+	d := eventDecoder{rest: s}
+	for range n {
+		kind := scalarKind(d.byte())
+		values = append(values, Scalar{kind: kind, text: d.text()})
+		if kind != stringScalar && kind != numberScalar && kind != boolScalar {
+			return nil, false
+		}
+	}
+	return values, !d.failed && d.rest == ""
+}
+
+// inOrder gives values that are in the order of their names sorted, in the order of the names.
+func inOrder(names []string, sorted []Scalar) []Scalar {
+	if len(sorted) != len(names) {
+		return nil
+	}
+	byName := slices.Sorted(slices.Values(names))
+	values := make([]Scalar, len(names))
+	for i, name := range names {
+		at, _ := slices.BinarySearch(byName, name)
+		values[i] = sorted[at]
+	}
+	return values
+}
