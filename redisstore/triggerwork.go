@@ -3,7 +3,6 @@ package redisstore
 import (
 	"encoding/hex"
 	"fmt"
-	"math"
 
 	"github.com/streamlatch/streamlatch/router"
 )
@@ -57,11 +56,6 @@ func (s *Store) appendWork(k keys, w router.TriggerWork, keys []string, args []a
 // positionDigits writes a position as the states of partials have it, so that texts are in the order of positions.
 func positionDigits(p router.Position) string {
 	return fmt.Sprintf("%014d%010d", p.MS, p.Seq)
-}
-
-// representable tells whether positionDigits can write a position: the log gives out no other ones.
-func representable(p router.Position) bool {
-	return p.MS <= 99_999_999_999_999 && p.Seq < math.MaxUint32
 }
 
 // leavesText writes the leaves that an event meets.
