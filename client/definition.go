@@ -16,6 +16,7 @@ type Kind string
 // The kinds.
 const (
 	Subscription Kind = "subscription"
+	Trigger      Kind = "trigger"
 )
 
 // path is where definitions of the kind are.
@@ -93,17 +94,19 @@ func (c *Client) Put(ctx context.Context, kind Kind, name string, document []byt
 	return a.definition(kind), err
 }
 
-// Delete removes one, and tells how many deliveries that were waiting are dropped with it.
+// Delete removes one, and tells how much is dropped with it: of a subscription, deliveries that were waiting; of a trigger, keys for which something was
+// recorded.
 func (c *Client) Delete(ctx context.Context, kind Kind, ref string, cond Condition) (dropped int64, err error) {
 	a, err := c.do(ctx, request{method: http.MethodDelete, path: kind.at(ref), header: cond.addTo(http.Header{})})
 	if err != nil {
 		return 0, err
 	}
 	var got struct {
-		Dropped int64 `json:"dropped_deliveries"`
+		Deliveries int64 `json:"dropped_deliveries"`
+		Partials   int64 `json:"dropped_partials"`
 	}
 	err = a.decode(&got)
-	return got.Dropped, err
+	return got.Deliveries + got.Partials, err
 }
 
 func jsonHeader() http.Header { return http.Header{"Content-Type": {"application/json"}} }

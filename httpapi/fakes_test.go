@@ -14,13 +14,14 @@ import (
 
 // fakeStore is the stores' contracts in memory. What a test sets makes it misbehave.
 type fakeStore struct {
-	mu      sync.Mutex
-	log     [][]router.Record
-	grown   chan struct{}
-	ms      int64 // the accept time of the next event
-	seen    map[string]router.Position
-	subs    []router.Subscription
-	version uint64
+	mu       sync.Mutex
+	log      [][]router.Record
+	grown    chan struct{}
+	ms       int64 // the accept time of the next event
+	seen     map[string]router.Position
+	subs     []router.Subscription
+	triggers fakeTriggers
+	version  uint64
 
 	down       error            // every call fails with it
 	refuse     map[string]error // by event id: it is not stored

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -17,7 +18,8 @@ func (s *Server) publish(c call) error {
 	if err := s.take(c.caller, len(events)); err != nil {
 		return err
 	}
-	appended := s.cfg.Events.Append(c.r.Context(), events)
+	// A client that goes away stops nothing: its events are stored, and counted, or it would not be known which were.
+	appended := s.cfg.Events.Append(context.WithoutCancel(c.r.Context()), events)
 	if len(appended) != len(events) {
 		return fmt.Errorf("the store answered for %d of %d events", len(appended), len(events))
 	}

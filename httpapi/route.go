@@ -38,13 +38,20 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/v1/events/stream", scope: ReadScope, handle: s.streamEvents, stream: true},
 		{method: "GET", path: "/v1/events/{position}", scope: ReadScope, handle: s.showEvent},
 
-		{method: "POST", path: "/v1/subscriptions", scope: ManageScope, handle: s.createSubscription},
-		{method: "GET", path: "/v1/subscriptions", scope: ReadScope, handle: s.listSubscriptions},
-		{method: "GET", path: "/v1/subscriptions/{ref}", scope: ReadScope, handle: s.showSubscription},
-		{method: "PUT", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.putSubscription},
-		{method: "PATCH", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.patchSubscription},
+		{method: "POST", path: "/v1/subscriptions", scope: ManageScope, handle: s.subscriptions.post},
+		{method: "GET", path: "/v1/subscriptions", scope: ReadScope, handle: s.subscriptions.getAll},
+		{method: "GET", path: "/v1/subscriptions/{ref}", scope: ReadScope, handle: s.subscriptions.get},
+		{method: "PUT", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.subscriptions.put},
+		{method: "PATCH", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.subscriptions.patchNamed},
 		{method: "DELETE", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.deleteSubscription},
 		{method: "POST", path: "/v1/subscriptions/{ref}/test", scope: ManageScope, handle: s.testSubscription},
+
+		{method: "POST", path: "/v1/triggers", scope: ManageScope, handle: s.triggers.post},
+		{method: "GET", path: "/v1/triggers", scope: ReadScope, handle: s.triggers.getAll},
+		{method: "GET", path: "/v1/triggers/{ref}", scope: ReadScope, handle: s.triggers.get},
+		{method: "PUT", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.triggers.put},
+		{method: "PATCH", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.triggers.patchNamed},
+		{method: "DELETE", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.deleteTrigger},
 
 		{method: "GET", path: "/v1/dead-letters", scope: ReadScope, handle: s.listDeadLetters},
 

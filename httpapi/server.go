@@ -38,6 +38,7 @@ type Config struct {
 	Log           Log
 	Feed          *router.Feed // the caller runs it
 	Subscriptions router.SubscriptionStore
+	Triggers      router.TriggerStore
 	DeadLetters   router.DeadLetterStore
 	Status        router.StatusStore
 	Tester        Tester
@@ -86,6 +87,9 @@ type Server struct {
 	scrape   http.Handler
 	docs     *docs
 
+	subscriptions *subscriptions
+	triggers      *triggers
+
 	callers callers
 	anybody *caller // who has no key, or needs none
 	hosts   []string
@@ -124,6 +128,7 @@ func New(cfg Config) (*Server, error) {
 	if s.docs, err = newDocs(); err != nil {
 		return nil, err
 	}
+	s.subscriptions, s.triggers = s.newSubscriptions(), s.newTriggers()
 	s.echo = s.newEcho()
 	for _, rt := range s.routes() {
 		s.register(rt)
@@ -136,7 +141,7 @@ func (c *Config) check() error {
 		name    string
 		missing bool
 	}{
-		{"Events", c.Events == nil}, {"Log", c.Log == nil}, {"Feed", c.Feed == nil}, {"Subscriptions", c.Subscriptions == nil},
+		{"Events", c.Events == nil}, {"Log", c.Log == nil}, {"Feed", c.Feed == nil}, {"Subscriptions", c.Subscriptions == nil}, {"Triggers", c.Triggers == nil},
 		{"DeadLetters", c.DeadLetters == nil}, {"Status", c.Status == nil}, {"Tester", c.Tester == nil}, {"NewSecret", c.NewSecret == nil}, {"Ready", c.Ready == nil},
 	} {
 		if field.missing {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,12 +15,15 @@ import (
 )
 
 const (
-	commitEvents  = 512     // one script call stores at most so many events: about 2 ms of Redis
-	commitBytes   = 1 << 20 // and about so many bytes, but always one event
-	commitWorkers = 1       // events gather while one call is under way; a second worker would only make the calls smaller
-	commitBudget  = 5 * time.Second
-	appendBudget  = 2 * commitBudget // for a caller, who may have to wait for the commits of others
-	repeatPause   = 20 * time.Millisecond
+	commitEvents = 512     // one script call stores at most so many events: about 2 ms of Redis
+	commitBytes  = 1 << 20 // and about so many bytes, but always one event
+	// In a stream of requests a moment's pause makes larger calls, of which each event costs less. Callers that come singly are not held up.
+	gatherAbove = 8
+	gatherTime  = 500 * time.Microsecond
+
+	commitBudget = 5 * time.Second
+	appendBudget = 2 * commitBudget // for a caller, who may have to wait for the commits of others
+	repeatPause  = 20 * time.Millisecond
 )
 
 // Append stores events; see router.Appender.
@@ -66,11 +70,11 @@ func failAll(n int, err error) []router.Appended {
 
 // item is one event on its way into the log.
 type item struct {
-	event                          router.Event
+	event                          *router.Event // the caller's
 	identity, fingerprint, encoded string
 }
 
-func newItem(e router.Event) item {
+func newItem(e *router.Event) item {
 	identity, fingerprint := e.DedupeKey(), e.Fingerprint()
 	var both [32]byte
 	copy(both[copy(both[:], identity[:]):], fingerprint[:])
@@ -82,89 +86,118 @@ func newItem(e router.Event) item {
 type pending struct {
 	items   []item
 	results []router.Appended
-	done    chan struct{} // gets one token
-	budget  *time.Timer
+	since   time.Time
+	done    chan struct{} // gets one token when the results are there
 }
 
-// pendings are kept for the next callers: a timer and a channel for each event are what garbage is made of.
-var pendings = sync.Pool{New: func() any {
-	p := &pending{done: make(chan struct{}, 1), budget: time.NewTimer(time.Hour)}
-	p.budget.Stop()
-	return p
-}}
+// pendings are kept for the next callers.
+var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
 
 // newPending is given back with release by a caller that has its results.
-func newPending(events []router.Event) *pending {
+func newPending(events []router.Event, since time.Time) *pending {
 	p, _ := pendings.Get().(*pending)
-	p.items, p.results = make([]item, len(events)), make([]router.Appended, len(events))
-	for i, e := range events {
-		p.items[i] = newItem(e)
+	p.items, p.results, p.since = make([]item, len(events)), make([]router.Appended, len(events)), since
+	for i := range events {
+		p.items[i] = newItem(&events[i])
 	}
-	p.budget.Reset(appendBudget)
 	return p
 }
 
 func (p *pending) release() {
-	p.budget.Stop()
 	p.items, p.results = nil, nil
 	pendings.Put(p)
 }
 
-// committer gathers the events of concurrent callers into few script calls (group commit).
+// fail gives all of a caller's events one error.
+func (p *pending) fail(err error) {
+	for i := range p.results {
+		p.results[i].Err = err
+	}
+	p.done <- struct{}{}
+}
+
+// committer gathers the events of concurrent callers into few script calls (group commit). Whatever is handed to it gets its results within
+// appendBudget, about.
 type committer struct {
 	store     *Store
 	partition int
-	queue     chan *pending
 	ctx       context.Context
 	stop      context.CancelFunc
-	workers   sync.WaitGroup
+	worker    sync.WaitGroup
+
+	mu     sync.RWMutex // held for reading while something is handed over
+	closed bool
+	queue  chan *pending
 }
 
 func newCommitter(s *Store, partition int) *committer {
-	c := &committer{store: s, partition: partition, queue: make(chan *pending)}
+	c := &committer{store: s, partition: partition, queue: make(chan *pending, commitEvents)}
 	c.ctx, c.stop = context.WithCancel(context.Background())
-	for range commitWorkers {
-		c.workers.Go(c.work)
-	}
+	c.worker.Go(c.work)
 	return c
 }
 
+// close fails what is not under way, and returns when nothing is.
 func (c *committer) close() {
 	c.stop()
-	c.workers.Wait()
+	c.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		close(c.queue)
+	}
+	c.mu.Unlock()
+	c.worker.Wait()
 }
 
-// commit hands events to a worker and waits for what became of them.
+// commit hands events to the worker and waits for what became of them.
 func (c *committer) commit(ctx context.Context, events []router.Event) []router.Appended {
+	since := time.Now()
+	if len(events) <= commitEvents {
+		return c.commitSome(ctx, events, since)
+	}
 	results := make([]router.Appended, 0, len(events))
-	for len(events) > 0 {
-		n := min(len(events), commitEvents)
-		results = append(results, c.commitSome(ctx, events[:n])...)
-		events = events[n:]
+	for some := range slices.Chunk(events, commitEvents) {
+		results = append(results, c.commitSome(ctx, some, since)...)
 	}
 	return results
 }
 
-func (c *committer) commitSome(ctx context.Context, events []router.Event) []router.Appended {
-	p := newPending(events)
-	select {
-	case c.queue <- p:
-	case <-p.budget.C:
-		return failAll(len(events), unavailable(errUnconfirmed, "wait for the log"))
-	case <-ctx.Done():
-		return failAll(len(events), unavailable(context.Cause(ctx), "wait for the log"))
-	case <-c.ctx.Done():
-		return failAll(len(events), unavailable(errClosed, "append"))
+// commitSome hands over what goes into one call, for a caller who has waited since that time.
+func (c *committer) commitSome(ctx context.Context, events []router.Event, since time.Time) []router.Appended {
+	p := newPending(events, since)
+	if err := c.handOver(ctx, p); err != nil {
+		return failAll(len(events), err)
+	}
+	if ctx.Done() == nil {
+		<-p.done
+	} else {
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+			return failAll(len(events), unavailable(context.Cause(ctx), "wait for the log"))
+		}
+	}
+	results := p.results
+	p.release()
+	return results
+}
+
+func (c *committer) handOver(ctx context.Context, p *pending) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.closed {
+		return unavailable(errClosed, "append")
 	}
 	select {
-	case <-p.done:
-		results := p.results
-		p.release()
-		return results
-	case <-p.budget.C:
-		return failAll(len(events), unavailable(errUnconfirmed, "wait for the log"))
+	case c.queue <- p:
+		return nil
+	default:
+	}
+	select {
+	case c.queue <- p:
+		return nil
 	case <-ctx.Done():
-		return failAll(len(events), unavailable(context.Cause(ctx), "wait for the log"))
+		return unavailable(context.Cause(ctx), "wait for the log")
 	}
 }
 
@@ -174,14 +207,27 @@ var (
 )
 
 func (c *committer) work() {
-	for {
-		select {
-		case first := <-c.queue:
-			c.store.commitAll(c.ctx, c.partition, c.gather(first))
-		case <-c.ctx.Done():
-			return
+	callers := 0
+	for first := range c.queue {
+		if callers > gatherAbove {
+			pause(c.ctx, gatherTime)
 		}
+		batch := c.gather(first)
+		callers = len(batch)
+		c.store.commitAll(c.ctx, c.partition, c.inTime(batch))
 	}
+}
+
+// inTime leaves out those that have waited so long that their callers would have to wait too long in all.
+func (c *committer) inTime(batch []*pending) []*pending {
+	latest := time.Now().Add(commitBudget - appendBudget)
+	return slices.DeleteFunc(batch, func(p *pending) bool {
+		late := p.since.Before(latest)
+		if late {
+			p.fail(unavailable(errUnconfirmed, "wait for the log"))
+		}
+		return late
+	})
 }
 
 // gather takes what waits at this moment, up to a batch.
@@ -189,7 +235,10 @@ func (c *committer) gather(first *pending) []*pending {
 	batch, events, bytes := []*pending{first}, len(first.items), first.bytes()
 	for events < commitEvents && bytes < commitBytes {
 		select {
-		case p := <-c.queue:
+		case p, ok := <-c.queue:
+			if !ok {
+				return batch
+			}
 			batch, events, bytes = append(batch, p), events+len(p.items), bytes+p.bytes()
 		default:
 			return batch
@@ -205,8 +254,10 @@ func (p *pending) bytes() (n int) {
 	return n
 }
 
-// commitAll stores a batch, in as many calls as its size asks for, and tells each caller.
+// commitAll stores a batch, in as many calls as its size asks for, and tells each caller, within commitBudget.
 func (s *Store) commitAll(ctx context.Context, partition int, batch []*pending) {
+	ctx, cancel := context.WithTimeoutCause(ctx, commitBudget, errUnconfirmed)
+	defer cancel()
 	var items []*item
 	for _, p := range batch {
 		for i := range p.items {
@@ -267,11 +318,9 @@ func withoutTwins(items []*item, places []int) (first, rest []int) {
 	return first, rest
 }
 
-// commitOnce calls append until its outcome is known or the budget is used up. It repeats the same call with the same nonce, under which it
+// commitOnce calls append until its outcome is known or ctx ends. It repeats the same call with the same nonce, under which it
 // recognises what it stored itself, so that a lost reply neither doubles an event nor makes its sender see a duplicate.
 func (s *Store) commitOnce(ctx context.Context, partition int, items []*item, places []int, results []router.Appended) {
-	ctx, cancel := context.WithTimeoutCause(ctx, commitBudget, errUnconfirmed)
-	defer cancel()
 	call := newAppendCall(partition, items, places)
 	for len(call.places) > 0 {
 		reply, err := s.appendAndWait(ctx, s.appendKeys(partition), call.args())

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/streamlatch/streamlatch/router"
 )
@@ -48,23 +49,23 @@ func (c *appendCall) args() []any {
 	return args
 }
 
-// settleStored reads the answer of a call that stored all that was left: the last ID given out before, and milliseconds and number of the first one
-// given out now. It returns what stands in the log now, and the position before it.
+// settleStored reads the answer of a call that stored all that was left: the last ID given out before, and the nonce with the first one given
+// out now. It returns what stands in the log now, and the position before it.
 func (c *appendCall) settleStored(words []string, results []router.Appended) (records []router.Record, previous router.Position, err error) {
-	if len(words) != 3 {
+	if len(words) != 2 || !strings.HasPrefix(words[1], c.nonce) {
 		return nil, previous, fmt.Errorf("append: unexpected reply of %d words", len(words))
 	}
 	if previous, err = router.ParseStreamID(c.partition, words[0]); err != nil {
 		return nil, previous, fmt.Errorf("append: %w", err)
 	}
-	position, err := router.ParseStreamID(c.partition, words[1]+"-"+words[2])
+	position, err := router.ParseStreamID(c.partition, words[1][nonceBytes:])
 	if err != nil {
 		return nil, previous, fmt.Errorf("append: %w", err)
 	}
 	records = make([]router.Record, len(c.places))
 	for i, place := range c.places {
 		results[place] = router.Appended{Position: position}
-		records[i] = router.Record{Position: position, Event: c.items[place].event}
+		records[i] = router.Record{Position: position, Event: *c.items[place].event}
 		position.Seq++
 	}
 	c.places = nil

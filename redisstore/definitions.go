@@ -95,7 +95,7 @@ func (s *Store) readChanges(ctx context.Context, since uint64) (changes, error) 
 func (s *Store) addChanges(ctx context.Context, d *router.Definitions, page changes) error {
 	for _, z := range page.deleted {
 		if id, _ := z.Member.(string); uint64(z.Score) <= page.through {
-			d.Deleted = append(d.Deleted, id)
+			addDeleted(d, id)
 		}
 	}
 	var ids []string
@@ -109,29 +109,66 @@ func (s *Store) addChanges(ctx context.Context, d *router.Definitions, page chan
 	if len(ids) == 0 {
 		return nil
 	}
-	documents, err := s.reader.HMGet(ctx, s.keys[0].documents(), ids...).Result()
+	documents, err := s.readDocuments(ctx, ids)
 	if err != nil {
-		return unavailable(err, "read changed definitions")
+		return err
 	}
 	for i, id := range ids {
-		if err := addChange(d, id, versions[i], documents[i]); err != nil {
+		if err := addChange(d, id, versions[i], documents[id]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func addChange(d *router.Definitions, id string, version uint64, document any) error {
-	text, ok := document.(string)
-	if !ok {
+// readDocuments reads the documents of definitions of all kinds; what there is none of is not among them.
+func (s *Store) readDocuments(ctx context.Context, ids []string) (map[string]string, error) {
+	pipe := s.reader.Pipeline()
+	calls := make([]*redis.StringCmd, len(ids))
+	for i, id := range ids {
+		calls[i] = pipe.HGet(ctx, s.keys[0].documents(kindOf(id)), id)
+	}
+	if _, err := pipe.Exec(ctx); ignoreNil(err) != nil {
+		return nil, unavailable(err, "read changed definitions")
+	}
+	documents := make(map[string]string, len(ids))
+	for i, call := range calls {
+		if call.Err() == nil {
+			documents[ids[i]] = call.Val()
+		}
+	}
+	return documents, nil
+}
+
+// addDeleted says that a definition is gone.
+func addDeleted(d *router.Definitions, id string) {
+	if kindOf(id) == triggerKind() {
+		d.DeletedTriggers = append(d.DeletedTriggers, id)
+	} else {
 		d.Deleted = append(d.Deleted, id)
+	}
+}
+
+// addChange says what a definition is now; without a document it was deleted after its version was read.
+func addChange(d *router.Definitions, id string, version uint64, document string) error {
+	if document == "" {
+		addDeleted(d, id)
 		return nil
 	}
-	sub, err := decodeDocument(text, version)
-	if err != nil {
-		return fmt.Errorf("subscription %q: %w", id, err)
+	if kindOf(id) == triggerKind() {
+		t, err := decodeTrigger(document, version)
+		d.Triggers = append(d.Triggers, t)
+		return wrapDefinition(err, id)
 	}
+	sub, err := decodeSubscription(document, version)
 	d.Subscriptions = append(d.Subscriptions, sub)
+	return wrapDefinition(err, id)
+}
+
+func wrapDefinition(err error, id string) error {
+	if err != nil {
+		return fmt.Errorf("definition %q: %w", id, err)
+	}
 	return nil
 }
 
@@ -177,7 +214,9 @@ func (s *Store) announceIn(ctx context.Context, partition int, version uint64) e
 			return err
 		}
 		for _, id := range deleted {
-			args = append(args, id)
+			if kindOf(id) == subscriptionKind() { // others have no queues
+				args = append(args, id)
+			}
 		}
 		_, err = s.run(ctx, s.scripts.Announce, []string{k.state(), k.announced(), k.gone(), k.ready(), k.handlers()}, args...)
 		return err
@@ -214,58 +253,60 @@ func (s *Store) insist(ctx context.Context, doing string, call func() error) err
 	}
 }
 
-// CreateSubscription stores a new one; see router.SubscriptionStore.
-func (s *Store) CreateSubscription(ctx context.Context, sub router.Subscription) (router.Subscription, error) {
-	now, err := s.now(ctx)
-	if err != nil {
-		return sub, err
-	}
-	if sub.ID, err = router.NewID(router.SubscriptionID, now, rand.Reader); err != nil {
-		return sub, fmt.Errorf("make an id: %w", err)
-	}
-	sub.Created, sub.Updated = now, now
-	return s.define(ctx, sub, "0")
+// definitionKind is a kind of definitions: how they are called and where they are.
+type definitionKind struct {
+	key  string        // begins the names of their keys
+	id   router.IDKind // begins their ids
+	noun string
 }
 
-// ReplaceSubscription changes one; see router.SubscriptionStore.
-func (s *Store) ReplaceSubscription(ctx context.Context, sub router.Subscription) (router.Subscription, error) {
-	now, err := s.now(ctx)
-	if err != nil {
-		return sub, err
+func subscriptionKind() definitionKind {
+	return definitionKind{"subs", router.SubscriptionID, "subscription"}
+}
+func triggerKind() definitionKind { return definitionKind{"trgs", router.TriggerID, "trigger"} }
+
+// kindOf is the kind that an id belongs to.
+func kindOf(id string) definitionKind {
+	if strings.HasPrefix(id, string(router.TriggerID)+"_") {
+		return triggerKind()
 	}
-	sub.Updated = now
-	return s.define(ctx, sub, strconv.FormatUint(sub.Version, 10))
+	return subscriptionKind()
 }
 
-func (s *Store) define(ctx context.Context, sub router.Subscription, expected string) (router.Subscription, error) {
-	version, err := s.callDefine(ctx, sub.ID, expected, sub.Name, string(router.AppendStored(nil, sub)))
-	if err != nil {
-		return sub, err
+// stamp gives a new definition its id and the time.
+func (s *Store) stamp(ctx context.Context, kind definitionKind) (id string, now time.Time, err error) {
+	if now, err = s.now(ctx); err != nil {
+		return "", now, err
 	}
-	sub.Version = version
-	return sub, s.announce(ctx, version)
+	if id, err = router.NewID(kind.id, now, rand.Reader); err != nil {
+		return "", now, fmt.Errorf("make an id: %w", err)
+	}
+	return id, now, nil
 }
 
-// DeleteSubscription removes one; see router.SubscriptionStore.
-func (s *Store) DeleteSubscription(ctx context.Context, id string, version uint64) (int64, error) {
+// define stores a definition where its version is the expected one, "0" for a new one, and makes it binding. It returns the new version.
+func (s *Store) define(ctx context.Context, kind definitionKind, id, expected, name string, document []byte) (uint64, error) {
+	version, err := s.callDefine(ctx, kind, id, expected, name, string(document))
+	if err != nil {
+		return 0, err
+	}
+	return version, s.announce(ctx, version)
+}
+
+// undefine deletes a definition if its version is still that; 0 is any.
+func (s *Store) undefine(ctx context.Context, kind definitionKind, id string, version uint64) error {
 	expected := "any"
 	if version != 0 {
 		expected = strconv.FormatUint(version, 10)
 	}
-	changed, err := s.callDefine(ctx, id, expected, "", "")
-	if err != nil {
-		return 0, err
-	}
-	if err := s.announce(ctx, changed); err != nil {
-		return 0, err
-	}
-	status, err := s.queueStatus(ctx, id)
-	return status.Backlog, err
+	_, err := s.define(ctx, kind, id, expected, "", nil)
+	return err
 }
 
-func (s *Store) callDefine(ctx context.Context, id, expected, name, document string) (uint64, error) {
+func (s *Store) callDefine(ctx context.Context, kind definitionKind, id, expected, name, document string) (uint64, error) {
 	k := s.keys[0]
-	reply, err := s.run(ctx, s.scripts.Define, []string{k.meta(), k.documents(), k.names(), k.versions(), k.ids(), k.deleted()}, id, expected, name, document)
+	keys := []string{k.meta(), k.documents(kind), k.names(kind), k.versions(), k.ids(kind), k.deleted()}
+	reply, err := s.run(ctx, s.scripts.Define, keys, id, expected, name, document)
 	if err != nil {
 		return 0, unavailable(err, "store a definition")
 	}
@@ -275,82 +316,85 @@ func (s *Store) callDefine(ctx context.Context, id, expected, name, document str
 	}
 	switch words[0] {
 	case "missing":
-		return 0, router.Errorf(router.NotFound, "there is no subscription %q", id)
+		return 0, router.Errorf(router.NotFound, "there is no %s %q", kind.noun, id)
 	case "changed":
-		return 0, router.Errorf(router.Precondition, "subscription %q has changed since", id)
+		return 0, router.Errorf(router.Precondition, "%s %q has changed since", kind.noun, id)
 	case "taken":
-		return 0, router.Errorf(router.Conflict, "there is a subscription named %q already", name)
+		return 0, router.Errorf(router.Conflict, "there is a %s named %q already", kind.noun, name)
 	}
 	return strconv.ParseUint(words[1], 10, 64)
 }
 
-// Subscription returns one; see router.SubscriptionStore.
-func (s *Store) Subscription(ctx context.Context, ref string) (router.Subscription, error) {
-	k := s.keys[0]
-	parsed, err := router.ParseRef(router.SubscriptionID, ref)
-	if err != nil {
-		return router.Subscription{}, err
+// resolve finds the id of a definition that a caller refers to; "" where there is no such name.
+func (s *Store) resolve(ctx context.Context, kind definitionKind, ref string) (string, error) {
+	parsed, err := router.ParseRef(kind.id, ref)
+	if err != nil || parsed.ID != "" {
+		return parsed.ID, err
 	}
-	id := parsed.ID
-	if id == "" {
-		id, err = s.reader.HGet(ctx, k.names(), parsed.Name).Result()
-		if ignoreNil(err) != nil {
-			return router.Subscription{}, unavailable(err, "look a subscription up")
-		}
+	id, err := s.reader.HGet(ctx, s.keys[0].names(kind), parsed.Name).Result()
+	if ignoreNil(err) != nil {
+		return "", unavailable(err, "look a "+kind.noun+" up")
 	}
-	found, err := s.readSubscriptions(ctx, []string{id})
-	if err != nil {
-		return router.Subscription{}, err
-	}
-	if len(found) == 0 {
-		return router.Subscription{}, router.Errorf(router.NotFound, "there is no subscription %q", ref)
-	}
-	return found[0], nil
+	return id, nil
 }
 
-// readSubscriptions returns those of the ids that there are.
-func (s *Store) readSubscriptions(ctx context.Context, ids []string) ([]router.Subscription, error) {
+// readDefinitions returns those of the ids that there are.
+func readDefinitions[T any](ctx context.Context, s *Store, kind definitionKind, ids []string, decode func(document string, version uint64) (T, error)) ([]T, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	pipe := s.reader.TxPipeline() // document and version must be of one moment
-	documents := pipe.HMGet(ctx, s.keys[0].documents(), ids...)
+	documents := pipe.HMGet(ctx, s.keys[0].documents(kind), ids...)
 	versions := pipe.ZMScore(ctx, s.keys[0].versions(), ids...)
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, unavailable(err, "read subscriptions")
+		return nil, unavailable(err, "read "+kind.noun+"s")
 	}
-	var found []router.Subscription
+	var found []T
 	for i, document := range documents.Val() {
 		if text, ok := document.(string); ok {
-			sub, err := decodeDocument(text, uint64(versions.Val()[i]))
+			one, err := decode(text, uint64(versions.Val()[i]))
 			if err != nil {
-				return nil, fmt.Errorf("subscription %q: %w", ids[i], err)
+				return nil, wrapDefinition(err, ids[i])
 			}
-			found = append(found, sub)
+			found = append(found, one)
 		}
 	}
 	return found, nil
 }
 
-// decodeDocument reads a stored document: the name, a newline, the definition.
-func decodeDocument(text string, version uint64) (router.Subscription, error) {
-	_, document, _ := strings.Cut(text, "\n")
-	sub, err := router.DecodeStored([]byte(document))
-	sub.Version = version
-	return sub, err
+// readDefinition returns the one that a caller refers to.
+func readDefinition[T any](ctx context.Context, s *Store, kind definitionKind, ref string, decode func(document string, version uint64) (T, error)) (one T, err error) {
+	id, err := s.resolve(ctx, kind, ref)
+	if err != nil {
+		return one, err
+	}
+	found, err := readDefinitions(ctx, s, kind, []string{id}, decode)
+	if err != nil {
+		return one, err
+	}
+	if len(found) == 0 {
+		return one, router.Errorf(router.NotFound, "there is no %s %q", kind.noun, ref)
+	}
+	return found[0], nil
 }
 
-// Subscriptions lists them; see router.SubscriptionStore.
-func (s *Store) Subscriptions(ctx context.Context, after string, limit int) ([]router.Subscription, error) {
+// listIDs returns the next ids of a kind, in order.
+func (s *Store) listIDs(ctx context.Context, kind definitionKind, after string, limit int) ([]string, error) {
 	start := "-"
 	if after != "" {
 		start = "(" + after
 	}
-	ids, err := s.reader.ZRangeByLex(ctx, s.keys[0].ids(), &redis.ZRangeBy{Min: start, Max: "+", Count: int64(limit)}).Result()
+	ids, err := s.reader.ZRangeByLex(ctx, s.keys[0].ids(kind), &redis.ZRangeBy{Min: start, Max: "+", Count: int64(limit)}).Result()
 	if err != nil {
-		return nil, unavailable(err, "list subscriptions")
+		return nil, unavailable(err, "list "+kind.noun+"s")
 	}
-	return s.readSubscriptions(ctx, ids)
+	return ids, nil
+}
+
+// documentIn is the definition in what is stored of it: the name, a newline, the definition.
+func documentIn(stored string) []byte {
+	_, document, _ := strings.Cut(stored, "\n")
+	return []byte(document)
 }
 
 // now is Redis' clock.

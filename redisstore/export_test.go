@@ -96,3 +96,33 @@ func Entry(events ...router.Event) string {
 func Records(last router.Position, entry redis.XMessage) []router.Record {
 	return appendRecords(nil, last, entry)
 }
+
+// EntryOf is an entry of the log with these bytes.
+func EntryOf(bytes string) redis.XMessage {
+	return redis.XMessage{ID: "5-9", Values: map[string]any{countField: "0", eventsField: bytes}}
+}
+
+// Tail is the end of a partition's log as this process has appended it.
+type Tail struct{ tail }
+
+// Add says that records were appended right behind a position.
+func (t *Tail) Add(previous router.Position, records []router.Record) { t.add(previous, records) }
+
+// After returns up to limit records behind a position.
+func (t *Tail) After(p router.Position, limit int) []router.Record { return t.after(p, limit) }
+
+// Size is what it holds.
+func (t *Tail) Size() (events, bytes, runs int) { return t.events, t.bytes, len(t.runs) }
+
+// Namespace is a store's.
+func Namespace(s *Store) string { return s.config.Namespace }
+
+// AddReadHook lets a hook see the calls that wait for new events.
+func AddReadHook(s *Store, hook redis.Hook) { s.blocking.AddHook(hook) }
+
+// Forget makes a store forget what it remembers of a log that is another one now.
+func Forget(s *Store) {
+	for p := range s.keys {
+		s.forget(p)
+	}
+}

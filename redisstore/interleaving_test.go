@@ -214,3 +214,29 @@ func TestADeletedSubscriptionTakesThePermitsOfDeadSendersWithIt(t *testing.T) {
 		}
 	})
 }
+
+// readHook is told of each call that reads the log to follow it.
+type readHook struct{ told func() }
+
+func interleaveReads(s *redisstore.Store, told func()) {
+	redisstore.AddReadHook(s, readHook{told})
+	redisstore.AddHook(s, readHook{told})
+}
+
+func (h readHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "xread" || cmd.Name() == "xrange" {
+			h.told()
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (readHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (readHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func sameNamespace(s *redisstore.Store) func(*redisstore.Config) {
+	return func(c *redisstore.Config) { c.Namespace = redisstore.Namespace(s) }
+}

@@ -43,12 +43,12 @@ import (
 // Only in partition 0:
 //
 //	meta           hash    format: of what is stored; partitions; version: of definitions; permanent
-//	                       forgotten: of the newest deletion not in subs:deleted
-//	subs           hash    id → name, newline, document                                   the subscription's
-//	subs:names     hash    name → id                                                      the subscription's
-//	subs:versions  zset    id → version of its last change                                the subscription's
-//	subs:deleted   zset    id → version of its deletion, the last 10,000                  until others push it out
-//	subs:ids       zset    ids, all with score 0                                          the subscription's
+//	                       forgotten: of the newest deletion not in deleted
+//	versions       zset    id of a definition → version of its last change                the definition's
+//	deleted        zset    id → version of its deletion, the last 10,000                  until others push it out
+//	<kind>         hash    of each kind, subs and trgs: id → name, newline, document      the definition's
+//	<kind>:names   hash    name → id                                                      the definition's
+//	<kind>:ids     zset    ids, all with score 0                                          the definition's
 //	replicas       hash    replica → what it says of itself                               while it says so
 //	replicas:seen  zset    replica → when it said so                                      while it says so
 //
@@ -89,12 +89,14 @@ func (k keys) triggerCounters(trigger string) string { return k.prefix + "tc:" +
 // generation names a generation of a trigger.
 func generation(trigger string, n uint64) string { return trigger + ":" + strconv.FormatUint(n, 10) }
 
-func (k keys) meta() string         { return k.prefix + "meta" }
-func (k keys) documents() string    { return k.prefix + "subs" }
-func (k keys) names() string        { return k.prefix + "subs:names" }
-func (k keys) versions() string     { return k.prefix + "subs:versions" }
-func (k keys) deleted() string      { return k.prefix + "subs:deleted" }
-func (k keys) ids() string          { return k.prefix + "subs:ids" }
+func (k keys) meta() string     { return k.prefix + "meta" }
+func (k keys) versions() string { return k.prefix + "versions" }
+func (k keys) deleted() string  { return k.prefix + "deleted" }
+
+func (k keys) documents(kind definitionKind) string { return k.prefix + kind.key }
+func (k keys) names(kind definitionKind) string     { return k.prefix + kind.key + ":names" }
+func (k keys) ids(kind definitionKind) string       { return k.prefix + kind.key + ":ids" }
+
 func (k keys) replicas() string     { return k.prefix + "replicas" }
 func (k keys) replicasSeen() string { return k.prefix + "replicas:seen" }
 

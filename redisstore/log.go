@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -35,18 +34,44 @@ func (s *Store) ReadLog(ctx context.Context, after router.Position, limit int, w
 		if err := s.awaitPlain(ctx, after, wait); err != nil {
 			return nil, err
 		}
-		wait = 0
+		wait = 0 // there is something, or the wait is over
 	}
-	entries, err := s.readEntries(ctx, after, limit, wait)
+	if wait <= 0 {
+		return s.readThrough(ctx, after, limit)
+	}
+	entries, err := s.awaitEntries(ctx, after, limit, wait)
 	if err != nil {
 		return nil, unavailable(err, "read the log")
 	}
 	records, err := s.records(after.Partition, entries)
-	behind, _ := slices.BinarySearchFunc(records, after, func(r router.Record, p router.Position) int {
+	return behind(records, after, limit), err
+}
+
+// readThrough reads until it has all that is wanted or the log ends: how many events an entry holds is not known before.
+func (s *Store) readThrough(ctx context.Context, after router.Position, limit int) ([]router.Record, error) {
+	found := []router.Record{}
+	for {
+		count := s.density[after.Partition].entries(limit - len(found))
+		entries, err := s.reader.XRangeN(ctx, s.keys[after.Partition].log(), "("+after.ID(), "+", count).Result()
+		if err != nil {
+			return nil, unavailable(err, "read the log")
+		}
+		records, err := s.records(after.Partition, entries)
+		found = append(found, behind(records, after, limit-len(found))...)
+		if err != nil || len(found) == limit || int64(len(entries)) < count {
+			return found, err
+		}
+		after = records[len(records)-1].Position
+	}
+}
+
+// behind is what stands behind a position, up to limit.
+func behind(records []router.Record, p router.Position, limit int) []router.Record {
+	first, _ := slices.BinarySearchFunc(records, p, func(r router.Record, p router.Position) int {
 		return cmp.Or(r.Position.Compare(p), -1)
 	})
-	records = records[behind:]
-	return records[:min(limit, len(records))], err
+	records = records[first:]
+	return records[:min(limit, len(records))]
 }
 
 // readTail takes what follows a position out of memory. Where that is the last position that this process has appended, it waits a moment for more.
@@ -64,11 +89,8 @@ func (s *Store) readTail(ctx context.Context, after router.Position, limit int) 
 	return t.after(after, limit)
 }
 
-func (s *Store) readEntries(ctx context.Context, after router.Position, limit int, wait time.Duration) ([]redis.XMessage, error) {
+func (s *Store) awaitEntries(ctx context.Context, after router.Position, limit int, wait time.Duration) ([]redis.XMessage, error) {
 	key, count := s.keys[after.Partition].log(), s.density[after.Partition].entries(limit)
-	if wait <= 0 {
-		return s.reader.XRangeN(ctx, key, "("+after.ID(), "+", count).Result()
-	}
 	ctx, cancel := context.WithTimeout(ctx, wait+replyMargin)
 	defer cancel()
 	streams, err := s.blocking.XRead(ctx, &redis.XReadArgs{Streams: []string{key, after.ID()}, Count: count, Block: max(wait, time.Millisecond)}).Result()
@@ -81,21 +103,32 @@ func (s *Store) readEntries(ctx context.Context, after router.Position, limit in
 // ReadLogReverse reads backward; see router.LogReader. The group that the position is in has an ID at or above it.
 func (s *Store) ReadLogReverse(ctx context.Context, from router.Position, limit int) ([]router.Record, error) {
 	key := s.keys[from.Partition].log()
-	pipe := s.reader.Pipeline()
-	around := pipe.XRangeN(ctx, key, from.ID(), "+", 1)
-	below := pipe.XRevRangeN(ctx, key, "("+from.ID(), "-", s.density[from.Partition].entries(limit))
-	if _, err := pipe.Exec(ctx); err != nil {
+	around, err := s.reader.XRangeN(ctx, key, from.ID(), "+", 1).Result()
+	if err != nil {
 		return nil, unavailable(err, "read the log")
 	}
-	entries := append(around.Val(), below.Val()...)
-	slices.Reverse(entries)
-	records, err := s.records(from.Partition, entries)
-	above := slices.IndexFunc(records, func(r router.Record) bool { return r.Position.Compare(from) > 0 })
+	found, err := s.records(from.Partition, around)
+	above := slices.IndexFunc(found, func(r router.Record) bool { return r.Position.Compare(from) > 0 })
 	if above >= 0 {
-		records = records[:above]
+		found = found[:above]
 	}
-	slices.Reverse(records)
-	return records[:min(limit, len(records))], err
+	slices.Reverse(found)
+	for before := "(" + from.ID(); err == nil && len(found) < limit; {
+		var entries []redis.XMessage
+		count := s.density[from.Partition].entries(limit - len(found))
+		if entries, err = s.reader.XRevRangeN(ctx, key, before, "-", count).Result(); err != nil {
+			return nil, unavailable(err, "read the log")
+		}
+		var records []router.Record
+		slices.Reverse(entries)
+		records, err = s.records(from.Partition, entries)
+		slices.Reverse(records)
+		if found = append(found, records...); int64(len(entries)) < count {
+			break
+		}
+		before = "(" + entries[0].ID
+	}
+	return found[:min(limit, len(found))], err
 }
 
 // LogEnd returns the position of the newest event.
@@ -144,103 +177,4 @@ func (m *meanEvents) entries(events int) int64 {
 
 func (m *meanEvents) events(entries int) int {
 	return int(int64(entries)*max(m.of16.Load(), 16)/16) + 1
-}
-
-// LoadEvents returns events for deliveries: from the log, else from the copies; see router.QueueStore. A queue that most events go to has
-// most of what it needs side by side, so it reads a stretch of the log first and one by one only what that did not bring.
-func (s *Store) LoadEvents(ctx context.Context, partition int, positions []router.Position) ([]router.Record, error) {
-	l := loading{store: s, partition: partition, positions: positions, found: make([]router.Record, len(positions)), places: make(map[router.Position][]int, len(positions))}
-	for i, p := range positions {
-		l.places[p] = append(l.places[p], i)
-	}
-	for _, step := range []func(context.Context) error{l.readStretch, l.readSingly, l.readCopies} {
-		if err := step(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return l.found, nil
-}
-
-// loading looks for the events at some positions of a partition.
-type loading struct {
-	store     *Store
-	partition int
-	positions []router.Position
-	found     []router.Record
-	places    map[router.Position][]int // of what is missing: where in positions it stands
-}
-
-// take keeps what is looked for of some entries.
-func (l *loading) take(entries []redis.XMessage) error {
-	records, err := l.store.records(l.partition, entries)
-	for _, r := range records {
-		for _, i := range l.places[r.Position] {
-			l.found[i] = r
-		}
-		delete(l.places, r.Position)
-	}
-	return err
-}
-
-// readStretch reads about as many events as there are positions, from the lowest on.
-func (l *loading) readStretch(ctx context.Context) error {
-	if len(l.positions) < stretchFrom {
-		return nil
-	}
-	low := slices.MinFunc(l.positions, router.Position.Compare)
-	entries, err := l.store.reader.XRangeN(ctx, l.store.keys[l.partition].log(), low.ID(), "+", 1+l.store.density[l.partition].entries(len(l.places))).Result()
-	if err != nil {
-		return unavailable(err, "read events of deliveries")
-	}
-	return l.take(entries)
-}
-
-// stretchFrom is from how many positions on a stretch is read.
-const stretchFrom = 8
-
-// readSingly reads the group of each position that is still missing.
-func (l *loading) readSingly(ctx context.Context) error {
-	if len(l.places) == 0 {
-		return nil
-	}
-	pipe := l.store.reader.Pipeline()
-	calls := make([]*redis.XMessageSliceCmd, 0, len(l.places))
-	for p := range l.places {
-		calls = append(calls, pipe.XRangeN(ctx, l.store.keys[l.partition].log(), p.ID(), "+", 1))
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return unavailable(err, "read events of deliveries")
-	}
-	for _, call := range calls {
-		if err := l.take(call.Val()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readCopies takes what the log has no more from the copies.
-func (l *loading) readCopies(ctx context.Context) error {
-	if len(l.places) == 0 {
-		return nil
-	}
-	missing := slices.Collect(maps.Keys(l.places))
-	ids := make([]string, len(missing))
-	for i, p := range missing {
-		ids[i] = p.ID()
-	}
-	copies, err := l.store.reader.HMGet(ctx, l.store.keys[l.partition].copies(), ids...).Result()
-	if err != nil {
-		return unavailable(err, "read copies of events")
-	}
-	for i, p := range missing {
-		one := router.Record{Position: p, Err: errors.New("the event is neither in the log nor among the copies")}
-		if encoded, ok := copies[i].(string); ok {
-			one = record(p, encoded)
-		}
-		for _, place := range l.places[p] {
-			l.found[place] = one
-		}
-	}
-	return nil
 }

@@ -114,6 +114,7 @@ func (w *world) partitionOf(cmd redis.Cmder) *modelPartition {
 func (w *world) begin(t require.TestingT, now int64) {
 	ctx := context.Background()
 	require.NoError(t, w.raw.FlushAll(ctx).Err())
+	redisstore.Forget(w.store)
 	w.m = newModel(now, w.store.Partitions(), dedupeWindow, deadRetention)
 	w.held, w.seen, w.created, w.lastMade, w.during = nil, make([]retained, w.store.Partitions()), 0, 0, nil
 	w.m.snapshots = []modelSnapshot{{tokens: make([]string, w.store.Partitions())}}

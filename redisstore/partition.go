@@ -60,7 +60,7 @@ func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, erro
 	}
 	switch words[0] {
 	case "fenced":
-		s.tails[b.Partition].forget()
+		s.forget(b.Partition)
 		cursor, err := cursorOf(b.Partition, words[1], words[2])
 		return router.Applied{Status: router.Fenced, Cursor: cursor}, err
 	case "stale":
@@ -73,6 +73,12 @@ func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, erro
 		return router.Applied{Status: router.Heavy, Offers: n}, err
 	}
 	return readApplied(b, words[1:])
+}
+
+// forget drops what this process remembers of a partition's log.
+func (s *Store) forget(partition int) {
+	s.tails[partition].forget()
+	s.loaded[partition].forget()
 }
 
 // readUnfit reads what is unusable: a word, and a number from 1.

@@ -17,21 +17,18 @@ const oldestScan = 1000
 
 // SubscriptionStatus tells the state of a subscription's queues; see router.SubscriptionStore.
 func (s *Store) SubscriptionStatus(ctx context.Context, id string) (router.SubscriptionStatus, error) {
-	found, err := s.readSubscriptions(ctx, []string{id})
+	sub, err := s.Subscription(ctx, id)
 	if err != nil {
 		return router.SubscriptionStatus{}, err
 	}
-	if len(found) == 0 {
-		return router.SubscriptionStatus{}, router.Errorf(router.NotFound, "there is no subscription %q", id)
-	}
 	status, err := s.queueStatus(ctx, id)
-	if err != nil || found[0].Sink.Kind != router.HandlerSink {
+	if err != nil || sub.Sink.Kind != router.HandlerSink {
 		return status, err
 	}
 	replicas, err := s.replicas(ctx)
 	for _, r := range replicas {
 		for _, name := range r.Handlers {
-			if name == found[0].Name {
+			if name == sub.Name {
 				status.HandledBy = append(status.HandledBy, r.ID)
 			}
 		}

@@ -21,7 +21,7 @@ import (
 )
 
 // Format is the version of what this program stores. A deployment of another format is refused at start.
-const Format = 1
+const Format = 2
 
 // MaxPartitions is the highest number of partitions.
 const MaxPartitions = 256
@@ -70,6 +70,7 @@ type Store struct {
 	plain      bool         // the server is miniredis
 	tails      []tail       // of each partition
 	density    []meanEvents // of each partition
+	loaded     []loadedRing // of each partition
 	keys       []keys       // of each partition
 	memory     memory
 	committers []*committer
@@ -93,7 +94,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.tails, s.density = make([]tail, len(s.keys)), make([]meanEvents, len(s.keys))
+	s.tails, s.density, s.loaded = make([]tail, len(s.keys)), make([]meanEvents, len(s.keys)), make([]loadedRing, len(s.keys))
 	for p := range s.keys {
 		s.committers = append(s.committers, newCommitter(s, p))
 	}

@@ -1,65 +1,80 @@
 package redisstore
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
 	"github.com/streamlatch/streamlatch/router"
 )
 
-// What a tail holds at most: as much as readers that keep up with the log can be behind.
+// What a tail holds: as much as readers that keep up with the log can be behind.
 const (
-	tailEvents = 4096
-	tailBytes  = 8 << 20
+	tailEvents = 16384
+	tailBytes  = 16 << 20
 )
 
 // tail is the end of a partition's log as far as this process has appended it, without a gap, so that a reader that has come that far needs no
 // reading: it takes what was appended out of memory. Safe for concurrent use.
 type tail struct {
-	mu      sync.Mutex
-	before  router.Position // the last position before records; nothing stands between
-	records []router.Record
-	bytes   int
-	grown   pulse
+	mu     sync.Mutex
+	before router.Position // the last position before the runs; nothing stands between
+	runs   []tailRun       // in log order
+	events int
+	bytes  int
+	grown  pulse
 }
 
-// add says that records were appended right behind a position. Calls may come in another order than the appends were made; then what does not follow
-// is where a new tail begins.
+// tailRun is what one call of append stored. It never changes.
+type tailRun struct {
+	records []router.Record
+	bytes   int
+}
+
+func newTailRun(records []router.Record) tailRun {
+	run := tailRun{records: records}
+	for i := range records {
+		run.bytes += len(records[i].Event.DataText())
+	}
+	return run
+}
+
+func (r tailRun) end() router.Position { return r.records[len(r.records)-1].Position }
+
+// add says that records, at least one, were appended right behind a position. What does not follow on what is there begins a new tail.
 func (t *tail) add(previous router.Position, records []router.Record) {
+	run := newTailRun(records)
 	t.mu.Lock()
-	if len(records) > 0 && previous.Compare(t.end()) != 0 {
-		t.before, t.records, t.bytes = previous, nil, 0
+	if previous != t.end() {
+		t.clear(previous)
 	}
-	t.records = append(t.records, records...)
-	for _, r := range records {
-		t.bytes += len(r.Event.DataText())
-	}
-	if len(t.records) > 2*tailEvents || t.bytes > 2*tailBytes {
-		t.shorten()
+	t.runs = append(t.runs, run)
+	t.events += len(run.records)
+	t.bytes += run.bytes
+	for len(t.runs) > 1 && (t.events > tailEvents || t.bytes > tailBytes) {
+		t.dropOldest()
 	}
 	t.mu.Unlock()
 	t.grown.beat()
 }
 
-// shorten drops the oldest records, and makes a new slice: readers hold parts of the old one.
-func (t *tail) shorten() {
-	first := max(len(t.records)-tailEvents, 0)
-	bytes := 0
-	for i := len(t.records) - 1; i >= first; i-- {
-		if bytes += len(t.records[i].Event.DataText()); bytes > tailBytes {
-			first = i + 1
-			bytes -= len(t.records[i].Event.DataText())
-		}
-	}
-	if first > 0 {
-		t.before = t.records[first-1].Position
-	}
-	t.records, t.bytes = slices.Clone(t.records[first:]), bytes
+func (t *tail) clear(before router.Position) {
+	clear(t.runs)
+	t.before, t.runs, t.events, t.bytes = before, t.runs[:0], 0, 0
+}
+
+func (t *tail) dropOldest() {
+	oldest := t.runs[0]
+	t.before = oldest.end()
+	t.events -= len(oldest.records)
+	t.bytes -= oldest.bytes
+	t.runs[0] = tailRun{}
+	t.runs = t.runs[1:]
 }
 
 func (t *tail) end() router.Position {
-	if n := len(t.records); n > 0 {
-		return t.records[n-1].Position
+	if n := len(t.runs); n > 0 {
+		return t.runs[n-1].end()
 	}
 	return t.before
 }
@@ -68,27 +83,38 @@ func (t *tail) end() router.Position {
 func (t *tail) endsAt(p router.Position) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.records) > 0 && p.Compare(t.end()) == 0
+	return len(t.runs) > 0 && p == t.end()
 }
 
 // forget empties the tail. What it held may be lost: a replica of Redis that takes over may not have it.
 func (t *tail) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.before, t.records, t.bytes = router.Position{}, nil, 0
+	t.clear(router.Position{})
 }
 
-// after returns up to limit records behind a position; none where the tail does not reach back to it, or not beyond it.
+// after returns up to limit records behind a position; none where the tail does not reach back to it, or not beyond it. The records are not the caller's.
 func (t *tail) after(p router.Position, limit int) []router.Record {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p.Compare(t.before) < 0 || p.Compare(t.end()) >= 0 {
 		return nil
 	}
-	first, found := slices.BinarySearchFunc(t.records, p, func(r router.Record, p router.Position) int { return r.Position.Compare(p) })
+	i, _ := slices.BinarySearchFunc(t.runs, p, func(r tailRun, p router.Position) int {
+		return cmp.Or(r.end().Compare(p), -1) // the first run that ends behind it
+	})
+	first := t.runs[i].records
+	start, found := slices.BinarySearchFunc(first, p, func(r router.Record, p router.Position) int { return r.Position.Compare(p) })
 	if found {
-		first++
+		start++
 	}
-	last := min(first+limit, len(t.records))
-	return t.records[first:last:last]
+	first = first[start:]
+	records := first[:min(limit, len(first)):min(limit, len(first))]
+	for _, run := range t.runs[i+1:] {
+		if len(records) == limit {
+			break
+		}
+		records = append(records, run.records[:min(limit-len(records), len(run.records))]...)
+	}
+	return records
 }

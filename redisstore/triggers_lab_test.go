@@ -20,7 +20,7 @@ type lab struct {
 	store    *redisstore.Store
 	raw      *redis.Client
 	clock    testClock // nil: the server's
-	prefix   string // of all keys
+	prefix   string    // of all keys
 	triggers []*router.CompiledTrigger
 	cursor   router.Cursor
 	ids      map[router.Position]string // of events

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"encoding/hex"
-	"math"
 	"slices"
 	"strconv"
 
@@ -103,11 +102,6 @@ func appendDigits(b []byte, n uint64, width int) []byte {
 // positionDigits writes a position as the states of partials have it, so that texts are in the order of positions.
 func positionDigits(p router.Position) string {
 	return string(appendDigits(appendDigits(make([]byte, 0, 24), uint64(p.MS), 14), p.Seq, 10))
-}
-
-// representable tells whether positionDigits can write a position: the log gives out no other ones.
-func representable(p router.Position) bool {
-	return p.MS <= 99_999_999_999_999 && p.Seq < math.MaxUint32
 }
 
 // leavesText writes the leaves that an event meets.

@@ -8,7 +8,7 @@ import (
 
 // A call of apply holds Redis for a few milliseconds at most; these bound it.
 const (
-	batchEvents  = 128
+	batchEvents  = 1024
 	batchQueues  = 1000
 	batchEntries = 4096
 
@@ -44,6 +44,25 @@ func matchAll(s *snapshot, records []Record) matched {
 		}
 		view.Release()
 	}
+	return m
+}
+
+// isIdle tells whether nothing wants any of the records.
+func (m matched) isIdle() bool {
+	return len(m.misfits) == 0 && !slices.ContainsFunc(m.targets, func(targets []string) bool { return len(targets) > 0 }) &&
+		!slices.ContainsFunc(m.offers, func(offers []matchedOffer) bool { return len(offers) > 0 })
+}
+
+// with is the run with another one behind it, which was matched under the same snapshot.
+func (m matched) with(next matched) matched {
+	if len(m.records) == 0 {
+		return next
+	}
+	if m.offers != nil || next.offers != nil {
+		m.offers = append(m.offers, make([][]matchedOffer, len(m.records)-len(m.offers))...)
+		m.offers = append(m.offers, next.offers...)
+	}
+	m.records, m.targets, m.misfits = append(m.records, next.records...), append(m.targets, next.targets...), append(m.misfits, next.misfits...)
 	return m
 }
 

@@ -12,7 +12,7 @@ import (
 
 // orderPaid is an event with attributes of all kinds.
 func orderPaid() Event {
-	return Event{f: EventFields{ID: "1", Source: "/shop/eu", Type: "order.paid", Subject: "o1", DataContentType: "application/json", Data: `{"total": 12.5}`,
+	return Event{f: &EventFields{ID: "1", Source: "/shop/eu", Type: "order.paid", Subject: "o1", DataContentType: "application/json", Data: `{"total": 12.5}`,
 		DataKind: JSONData, Extensions: []Extension{{"level", "5", IntegerValue}, {"region", "eu-west", StringValue}, {"test", "true", BooleanValue}}}}
 }
 

@@ -24,9 +24,9 @@ type dispatcher struct {
 	partition int
 	slots     *slots // for attempts under way in this replica
 	woken     chan struct{}
-	results   chan Settlement
-	jobs      chan job // to workers that wait
-	workers   sync.WaitGroup
+	outbox    *outbox
+	workers   *workers
+	attempts  sync.WaitGroup  // that are not over; a handler that was given up may still run
 	sending   context.Context // of all attempts: it outlives run's by the grace period
 	abandon   context.CancelFunc
 
@@ -37,10 +37,12 @@ type dispatcher struct {
 
 func newDispatcher(r *Router, partition int, slots *slots) *dispatcher {
 	d := &dispatcher{
-		router: r, partition: partition, slots: slots, woken: make(chan struct{}, 1), results: make(chan Settlement, settleSome),
-		jobs: make(chan job), listed: make(map[string]bool),
+		router: r, partition: partition, slots: slots, woken: make(chan struct{}, 1), outbox: newOutbox(),
+		listed: make(map[string]bool),
 	}
+	d.workers = newWorkers(d.work)
 	d.sending, d.abandon = context.WithCancel(context.Background())
+	context.AfterFunc(d.sending, func() { r.handlers.abandon(d.sending) })
 	return d
 }
 
@@ -100,9 +102,9 @@ func (d *dispatcher) run(ctx context.Context) error {
 	defer stop.Stop()
 	last := time.AfterFunc(d.router.config.Grace+leaseMargin, giveUp)
 	defer last.Stop()
-	close(d.jobs)
-	d.workers.Wait()
-	close(d.results)
+	d.attempts.Wait()
+	d.workers.close()
+	d.outbox.close()
 	settler.Wait()
 	return nil
 }
@@ -218,13 +220,13 @@ func (d *dispatcher) send(ctx context.Context, claimed []Claimed, token string) 
 	if err != nil {
 		d.router.failed(ctx, "read the events of deliveries", err)
 		for _, c := range claimed {
-			d.results <- Settlement{Claimed: c, Unstarted: true}
+			d.outbox.put(Settlement{Claimed: c, Unstarted: true})
 		}
 		return
 	}
 	for i, c := range claimed {
 		if !d.slots.wait(ctx) {
-			d.results <- Settlement{Claimed: c, Unstarted: true}
+			d.outbox.put(Settlement{Claimed: c, Unstarted: true})
 			continue
 		}
 		d.start(job{claimed: c, record: records[i]})
@@ -249,37 +251,23 @@ func (d *dispatcher) reserve(batch []Enqueue) (reserved int) {
 // accept starts the attempts for what apply leased at once, in the slots that were reserved. records are those of the batch, in log order. It is
 // not called any more when run's ctx ends.
 func (d *dispatcher) accept(claimed []Claimed, records []Record) {
-	for _, c := range claimed {
+	jobs := make([]job, len(claimed))
+	for j, c := range claimed {
 		i, _ := slices.BinarySearchFunc(records, c.Entry.Position, func(r Record, p Position) int { return r.Position.Compare(p) })
-		d.start(job{claimed: c, record: records[i]})
+		jobs[j] = job{claimed: c, record: records[i]}
 	}
+	d.start(jobs...)
 }
 
-// job is an attempt to make.
+func (d *dispatcher) start(jobs ...job) {
+	d.attempts.Add(len(jobs))
+	d.workers.start(jobs...)
+}
+
+// job is an attempt to make, in a slot that was taken for it.
 type job struct {
 	claimed Claimed
 	record  Record
-}
-
-// start has a worker make an attempt: one that waits, or else a new one. Workers stay, since their stacks have grown to what an attempt needs;
-// there are never more than slots.
-func (d *dispatcher) start(first job) {
-	select {
-	case d.jobs <- first:
-	default:
-		d.workers.Go(func() {
-			d.work(first)
-			for next := range d.jobs {
-				d.work(next)
-			}
-		})
-	}
-}
-
-func (d *dispatcher) work(j job) {
-	settlement := d.attempt(d.sending, j.claimed, j.record)
-	d.slots.give(1)
-	d.results <- settlement
 }
 
 // load returns the events of deliveries: those routed here a moment ago are at hand.
@@ -304,59 +292,70 @@ func (d *dispatcher) load(ctx context.Context, claimed []Claimed) ([]Record, err
 	return records, err
 }
 
-// attempt makes one attempt and decides what becomes of the delivery.
-func (d *dispatcher) attempt(ctx context.Context, c Claimed, record Record) Settlement {
-	sub, ok := d.router.definitions.snapshot.Load().subscription(c.Queue.Subscription)
-	if !ok {
-		return Settlement{Claimed: c, Unstarted: true} // deleted since; what is left of its queue goes too
+// work makes one attempt, and sees to it that what becomes of the delivery is recorded.
+func (d *dispatcher) work(j job) {
+	sub, ok := d.router.definitions.snapshot.Load().subscription(j.claimed.Queue.Subscription)
+	if !ok { // deleted since; what is left of its queue goes too
+		d.finish(Settlement{Claimed: j.claimed, Unstarted: true})
+		return
 	}
-	attempt := d.try(ctx, c, record, sub)
-	d.router.config.Observer.Attempted(sub.Sink.Kind, attempt.Outcome, time.Duration(attempt.Duration))
-	if attempt.Outcome == OutcomeCanceled {
-		return Settlement{Claimed: c, Unstarted: true}
+	conclude := func(a Attempt) { d.finish(d.conclude(j, sub, a)) }
+	if attempt, refused := d.refuse(j, sub); refused {
+		conclude(attempt)
+		return
 	}
-	decision := sub.Delivery.Retry.Next(c.Attempt, Result{Outcome: attempt.Outcome}, rand.Float64())
-	if record.Err != nil {
-		decision = Decision{Verdict: Dead}
+	sending := Sending{Subscription: sub, Entry: j.claimed.Entry, Event: j.record.Event, Attempt: j.claimed.Attempt}
+	if sub.Sink.Kind != HandlerSink {
+		conclude(d.router.config.Senders[sub.Sink.Kind].Send(d.sending, sending))
+		return
 	}
-	return Settlement{Claimed: c, Verdict: decision.Verdict, After: decision.After, Attempt: attempt}
+	// A handler that does not return in time keeps this goroutine, and nothing else.
+	d.router.handlers.newCall(d.sending, sending, conclude).run()
 }
 
-func (d *dispatcher) try(ctx context.Context, c Claimed, record Record, sub *Subscription) Attempt {
-	start := time.Now()
+// refuse tells whether an attempt is over before it begins.
+func (d *dispatcher) refuse(j job, sub *Subscription) (Attempt, bool) {
 	switch {
-	case record.Err != nil:
-		return Attempt{At: start, Outcome: OutcomeInvalid, Error: record.Err.Error()}
-	case c.Attempt > len(sub.Delivery.Retry.Schedule)+1:
+	case j.record.Err != nil:
+		return Attempt{At: time.Now(), Outcome: OutcomeInvalid, Error: j.record.Err.Error()}, true
+	case j.claimed.Attempt > len(sub.Delivery.Retry.Schedule)+1:
 		// Each earlier attempt ended with the replica that made it: making another could end this one.
-		return Attempt{At: start, Outcome: OutcomeExpired, Error: "no attempt of the schedule came to an end"}
+		return Attempt{At: time.Now(), Outcome: OutcomeExpired, Error: "no attempt of the schedule came to an end"}, true
 	}
-	sender := d.router.config.Senders[sub.Sink.Kind]
-	if sub.Sink.Kind == HandlerSink {
-		sender = d.router.handlers
+	return Attempt{}, false
+}
+
+// conclude decides what becomes of a delivery after an attempt.
+func (d *dispatcher) conclude(j job, sub *Subscription, attempt Attempt) Settlement {
+	d.router.config.Observer.Attempted(sub.Sink.Kind, attempt.Outcome, time.Duration(attempt.Duration))
+	if attempt.Outcome == OutcomeCanceled {
+		return Settlement{Claimed: j.claimed, Unstarted: true}
 	}
-	return sender.Send(ctx, Sending{Subscription: sub, Entry: c.Entry, Event: record.Event, Attempt: c.Attempt})
+	decision := sub.Delivery.Retry.Next(j.claimed.Attempt, Result{Outcome: attempt.Outcome}, rand.Float64())
+	if j.record.Err != nil {
+		decision = Decision{Verdict: Dead}
+	}
+	return Settlement{Claimed: j.claimed, Verdict: decision.Verdict, After: decision.After, Attempt: attempt}
+}
+
+// finish frees an attempt's slot and hands its result over.
+func (d *dispatcher) finish(s Settlement) {
+	d.slots.give(1)
+	d.outbox.put(s)
+	d.attempts.Done()
 }
 
 // settleAll records results until there are no more, as many at a time as have come in.
 func (d *dispatcher) settleAll(ctx context.Context) {
-	batch := make([]Settlement, 0, settleSome) // used again and again: tens of kilobytes for each settlement are what garbage is made of
-	for first := range d.results {
-		batch = append(batch[:0], first)
-	gather:
-		for len(batch) < settleSome {
-			select {
-			case one, ok := <-d.results:
-				if !ok {
-					break gather
-				}
-				batch = append(batch, one)
-			default:
-				break gather
-			}
+	for {
+		results := d.outbox.take()
+		if results == nil {
+			return
 		}
-		d.settle(ctx, batch)
-		clear(batch) // it keeps nothing alive
+		for batch := range slices.Chunk(results, settleSome) {
+			d.settle(ctx, batch)
+		}
+		d.outbox.giveBack(results)
 	}
 }
 

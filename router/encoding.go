@@ -22,25 +22,25 @@ func (e Event) Encode() string {
 	var b strings.Builder
 	b.Grow(e.encodedLen())
 	b.WriteByte(encodingVersion)
-	b.WriteByte(byte(e.f.DataKind))
-	for _, s := range []string{e.f.ID, e.f.Source, e.f.Type, e.f.Subject, e.f.Time, e.f.DataContentType, e.f.DataSchema} {
+	b.WriteByte(byte(e.fields().DataKind))
+	for _, s := range []string{e.fields().ID, e.fields().Source, e.fields().Type, e.fields().Subject, e.fields().Time, e.fields().DataContentType, e.fields().DataSchema} {
 		writeText(&b, s)
 	}
-	writeNumber(&b, len(e.f.Extensions))
-	for _, x := range e.f.Extensions {
+	writeNumber(&b, len(e.fields().Extensions))
+	for _, x := range e.fields().Extensions {
 		b.WriteByte(byte(x.Kind))
 		writeText(&b, x.Name)
 		writeText(&b, x.Value)
 	}
-	writeText(&b, e.f.Data)
+	writeText(&b, e.fields().Data)
 	return b.String()
 }
 
 // encodedLen is the number of bytes that Encode gives.
 func (e Event) encodedLen() int {
-	n := 2 + textLen(e.f.ID) + textLen(e.f.Source) + textLen(e.f.Type) + textLen(e.f.Subject) + textLen(e.f.Time) +
-		textLen(e.f.DataContentType) + textLen(e.f.DataSchema) + numberLen(len(e.f.Extensions)) + textLen(e.f.Data)
-	for _, x := range e.f.Extensions {
+	n := 2 + textLen(e.fields().ID) + textLen(e.fields().Source) + textLen(e.fields().Type) + textLen(e.fields().Subject) + textLen(e.fields().Time) +
+		textLen(e.fields().DataContentType) + textLen(e.fields().DataSchema) + numberLen(len(e.fields().Extensions)) + textLen(e.fields().Data)
+	for _, x := range e.fields().Extensions {
 		n += 1 + textLen(x.Name) + textLen(x.Value)
 	}
 	return n
@@ -77,28 +77,28 @@ func DecodeEvent(s string) (Event, error) {
 		return Event{}, fmt.Errorf("decode stored event: its format is version %d, only %d and %d are known", s[0], encodingVersion, firingVersion)
 	}
 	d := eventDecoder{rest: s[1:]}
-	var e Event
-	e.f.DataKind = DataKind(d.byte())
-	e.f.ID = d.text()
-	e.f.Source = d.text()
-	e.f.Type = d.text()
-	e.f.Subject = d.text()
-	e.f.Time = d.text()
-	e.f.DataContentType = d.text()
-	e.f.DataSchema = d.text()
-	e.f.Extensions = d.extensions()
-	e.f.Data = d.text()
+	f := &EventFields{}
+	f.DataKind = DataKind(d.byte())
+	f.ID = d.text()
+	f.Source = d.text()
+	f.Type = d.text()
+	f.Subject = d.text()
+	f.Time = d.text()
+	f.DataContentType = d.text()
+	f.DataSchema = d.text()
+	f.Extensions = d.extensions()
+	f.Data = d.text()
 	switch {
 	case d.failed:
 		return Event{}, errors.New("decode stored event: it is cut short or damaged")
 	case d.rest != "":
 		return Event{}, errors.New("decode stored event: more follows after its end")
-	case e.f.ID == "" || e.f.Source == "" || e.f.Type == "":
+	case f.ID == "" || f.Source == "" || f.Type == "":
 		return Event{}, errors.New("decode stored event: id, source or type is missing")
-	case dataFault(e.f.Data, e.f.DataKind) != "":
+	case dataFault(f.Data, f.DataKind) != "":
 		return Event{}, errors.New("decode stored event: its data is not of the kind given")
 	}
-	return e, nil
+	return Event{f: f}, nil
 }
 
 // eventDecoder takes an encoded event apart from left to right; failed stays set once something was missing.

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -16,20 +15,23 @@ type ending struct {
 // errNotBegun is what a protected call returns that did not come to calling.
 var errNotBegun = errors.New("the call did not begin")
 
-// protect makes a call in a goroutine of its own and tells how it ended, whichever way that was: a panic and runtime.Goexit are endings like an
-// error. Whatever it returned or panicked with is printed there too, since printing it may panic or hang as well.
+// guard makes a call and tells how it ended, whichever way that was: a panic and runtime.Goexit, which ends the goroutine, are endings like an error.
+// Whatever it returned or panicked with is printed before that, since printing it may panic or hang as well.
+func guard(call func() error, ended func(ending)) {
+	e := ending{OutcomeHandlerPanic, "the function ended its goroutine (runtime.Goexit)"}
+	defer func() { ended(e) }()
+	defer func() {
+		if v := recover(); v != nil {
+			e.text = clip(printed(v) + "\n" + string(debug.Stack()))
+		}
+	}()
+	e = endingOf(call())
+}
+
+// protect makes a call in a goroutine of its own and tells how it ended.
 func protect(call func() error) <-chan ending {
 	ended := make(chan ending, 1)
-	go func() {
-		e := ending{OutcomeHandlerPanic, "the function ended its goroutine (runtime.Goexit)"}
-		defer func() { ended <- e }()
-		defer func() {
-			if v := recover(); v != nil {
-				e.text = clip(printed(v) + "\n" + string(debug.Stack()))
-			}
-		}()
-		e = endingOf(call())
-	}()
+	go guard(call, func(e ending) { ended <- e })
 	return ended
 }
 
@@ -64,20 +66,4 @@ func clip(text string) string {
 	return text
 }
 
-// within is what the ending means for an attempt that had ctx: an error that came with the end of ctx is the latter's doing.
-func (e ending) within(ctx context.Context) (Outcome, string) {
-	if e.outcome == OutcomeHandlerError && ctx.Err() != nil {
-		return cutShort(ctx)
-	}
-	return e.outcome, e.text
-}
-
 var errHandlerTimeout = errors.New("the handler did not return in time")
-
-// cutShort is the outcome of an attempt whose ctx has ended.
-func cutShort(ctx context.Context) (Outcome, string) {
-	if errors.Is(context.Cause(ctx), errHandlerTimeout) {
-		return OutcomeTimeout, errHandlerTimeout.Error()
-	}
-	return OutcomeCanceled, ""
-}

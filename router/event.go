@@ -63,9 +63,16 @@ type EventFields struct {
 }
 
 // Event is a CloudEvent 1.0. It is immutable: it is built of strings and has no setters, so that it can be shared by any
-// number of goroutines and handed to handlers as it is. The zero Event is not valid.
+// number of goroutines and handed to handlers as it is. The zero Event is not valid; all its attributes are empty.
 type Event struct {
-	f EventFields
+	f *EventFields // never changed
+}
+
+func (e Event) fields() *EventFields {
+	if e.f == nil {
+		return &EventFields{}
+	}
+	return e.f
 }
 
 // NewEvent builds an event, or says with an *Error what is wrong: Malformed for what CloudEvents 1.0 forbids, each Problem's Location being the name
@@ -95,7 +102,7 @@ func NewParsedEvent(f EventFields) (Event, error) {
 	if found != nil {
 		return Event{}, malformed(found)
 	}
-	return Event{f: f}, nil
+	return Event{f: &f}, nil
 }
 
 func malformed(found eventFaults) *Error {
@@ -132,7 +139,7 @@ func sortedExtensions(list []Extension) []Extension {
 
 // WithExtension returns the event with one extension attribute added or replaced. Errors are those of NewEvent.
 func (e Event) WithExtension(x Extension) (Event, error) {
-	f := e.f
+	f := *e.fields()
 	f.Extensions = slices.DeleteFunc(slices.Clone(f.Extensions), func(old Extension) bool { return old.Name == x.Name })
 	f.Extensions = append(f.Extensions, x)
 	return NewParsedEvent(f)
@@ -155,10 +162,10 @@ func CheckReserved(e Event) error {
 	if _, ok := e.Extension(HopsExtension); ok {
 		found.add(HopsExtension, "only Streamlatch itself may set this extension")
 	}
-	if e.f.Type == "streamlatch" || strings.HasPrefix(e.f.Type, "streamlatch.") {
+	if e.fields().Type == "streamlatch" || strings.HasPrefix(e.fields().Type, "streamlatch.") {
 		found.add("type", "types that start with streamlatch. are Streamlatch's own")
 	}
-	if e.f.Source == "/streamlatch" || strings.HasPrefix(e.f.Source, "/streamlatch/") {
+	if e.fields().Source == "/streamlatch" || strings.HasPrefix(e.fields().Source, "/streamlatch/") {
 		found.add("source", "sources that start with /streamlatch/ are Streamlatch's own")
 	}
 	if found == nil {
@@ -168,47 +175,47 @@ func CheckReserved(e Event) error {
 }
 
 // ID returns the attribute id.
-func (e Event) ID() string { return e.f.ID }
+func (e Event) ID() string { return e.fields().ID }
 
 // Source returns the attribute source.
-func (e Event) Source() string { return e.f.Source }
+func (e Event) Source() string { return e.fields().Source }
 
 // Type returns the attribute type.
-func (e Event) Type() string { return e.f.Type }
+func (e Event) Type() string { return e.fields().Type }
 
 // Subject returns the attribute subject, or "".
-func (e Event) Subject() string { return e.f.Subject }
+func (e Event) Subject() string { return e.fields().Subject }
 
 // DataContentType returns the attribute datacontenttype, or "".
-func (e Event) DataContentType() string { return e.f.DataContentType }
+func (e Event) DataContentType() string { return e.fields().DataContentType }
 
 // DataSchema returns the attribute dataschema, or "".
-func (e Event) DataSchema() string { return e.f.DataSchema }
+func (e Event) DataSchema() string { return e.fields().DataSchema }
 
 // TimeText returns the attribute time as it was sent, or "".
-func (e Event) TimeText() string { return e.f.Time }
+func (e Event) TimeText() string { return e.fields().Time }
 
 // Time returns the attribute time; ok is false where the event has none.
 func (e Event) Time() (t time.Time, ok bool) {
-	if e.f.Time == "" {
+	if e.fields().Time == "" {
 		return time.Time{}, false
 	}
-	t, err := ParseTime(e.f.Time)
+	t, err := ParseTime(e.fields().Time)
 	return t, err == nil
 }
 
 // Data returns a copy of the payload's bytes.
-func (e Event) Data() []byte { return []byte(e.f.Data) }
+func (e Event) Data() []byte { return []byte(e.fields().Data) }
 
 // DataText returns the payload's bytes as a string, without copying them.
-func (e Event) DataText() string { return e.f.Data }
+func (e Event) DataText() string { return e.fields().Data }
 
 // DataKind says how the payload travels in JSON.
-func (e Event) DataKind() DataKind { return e.f.DataKind }
+func (e Event) DataKind() DataKind { return e.fields().DataKind }
 
 // Extensions yields the extension attributes in the order of their names.
 func (e Event) Extensions(yield func(Extension) bool) {
-	for _, x := range e.f.Extensions {
+	for _, x := range e.fields().Extensions {
 		if !yield(x) {
 			return
 		}
@@ -217,11 +224,11 @@ func (e Event) Extensions(yield func(Extension) bool) {
 
 // Extension returns the extension attribute of that name; ok is false where the event has none.
 func (e Event) Extension(name string) (x Extension, ok bool) {
-	i, ok := slices.BinarySearchFunc(e.f.Extensions, name, func(x Extension, name string) int {
+	i, ok := slices.BinarySearchFunc(e.fields().Extensions, name, func(x Extension, name string) int {
 		return strings.Compare(x.Name, name)
 	})
 	if !ok {
 		return Extension{}, false
 	}
-	return e.f.Extensions[i], true
+	return e.fields().Extensions[i], true
 }

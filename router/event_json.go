@@ -10,14 +10,14 @@ import (
 // so that what comes out is one JSON value but not always one line.
 func (e Event) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `{"specversion":"`+SpecVersion+`"`...)
-	dst = appendAttribute(dst, `,"id":`, e.f.ID)
-	dst = appendAttribute(dst, `,"source":`, e.f.Source)
-	dst = appendAttribute(dst, `,"type":`, e.f.Type)
-	dst = appendAttribute(dst, `,"subject":`, e.f.Subject)
-	dst = appendAttribute(dst, `,"time":`, e.f.Time)
-	dst = appendAttribute(dst, `,"datacontenttype":`, e.f.DataContentType)
-	dst = appendAttribute(dst, `,"dataschema":`, e.f.DataSchema)
-	for _, x := range e.f.Extensions {
+	dst = appendAttribute(dst, `,"id":`, e.fields().ID)
+	dst = appendAttribute(dst, `,"source":`, e.fields().Source)
+	dst = appendAttribute(dst, `,"type":`, e.fields().Type)
+	dst = appendAttribute(dst, `,"subject":`, e.fields().Subject)
+	dst = appendAttribute(dst, `,"time":`, e.fields().Time)
+	dst = appendAttribute(dst, `,"datacontenttype":`, e.fields().DataContentType)
+	dst = appendAttribute(dst, `,"dataschema":`, e.fields().DataSchema)
+	for _, x := range e.fields().Extensions {
 		dst = x.appendJSON(dst)
 	}
 	return append(e.appendData(dst), '}')
@@ -40,14 +40,14 @@ func (x Extension) appendJSON(dst []byte) []byte {
 }
 
 func (e Event) appendData(dst []byte) []byte {
-	switch e.f.DataKind {
+	switch e.fields().DataKind {
 	case JSONData:
-		return append(append(dst, `,"data":`...), e.f.Data...)
+		return append(append(dst, `,"data":`...), e.fields().Data...)
 	case TextData:
-		return appendJSONString(append(dst, `,"data":`...), e.f.Data)
+		return appendJSONString(append(dst, `,"data":`...), e.fields().Data)
 	case BinaryData:
 		dst = append(dst, `,"data_base64":"`...)
-		return append(base64.StdEncoding.AppendEncode(dst, []byte(e.f.Data)), '"')
+		return append(base64.StdEncoding.AppendEncode(dst, []byte(e.fields().Data)), '"')
 	}
 	return dst
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"strconv"
+
+	"github.com/zeebo/xxh3"
 )
 
 // PartitionKeyExtension is the extension that decides an event's partition (CloudEvents extension "Partitioning").
@@ -20,10 +22,10 @@ func (e Event) PartitionKey() string {
 	if x, ok := e.Extension(PartitionKeyExtension); ok && x.Value != "" {
 		return x.Value
 	}
-	if e.f.Subject != "" {
-		return e.f.Subject
+	if e.fields().Subject != "" {
+		return e.fields().Subject
 	}
-	return strconv.Itoa(len(e.f.Source)) + ":" + e.f.Source + e.f.ID
+	return strconv.Itoa(len(e.fields().Source)) + ":" + e.fields().Source + e.fields().ID
 }
 
 // Partition is the event's partition of n: the first 8 bytes of the SHA-256 of its partition key, big-endian, modulo n. It must never change, since
@@ -40,21 +42,22 @@ func (e Event) Partition(n int) int {
 func (e Event) DedupeKey() [16]byte {
 	var small [512]byte
 	b := small[:0]
-	b = appendText(b, e.f.Source)
-	b = appendText(b, e.f.ID)
+	b = appendText(b, e.fields().Source)
+	b = appendText(b, e.fields().ID)
 	b = appendText(b, e.PartitionKey())
 	return shortHash(b)
 }
 
 // Fingerprint identifies the event's content: two events with one DedupeKey and different Fingerprints are different events under one id. It covers
 // everything that the client sent but the tracing attributes. Replicas of different versions compare fingerprints, so how it is made must not change.
+// It is XXH3, not a cryptographic hash: whoever finds two contents with one fingerprint can have the second one taken for a repeat of their own event.
 func (e Event) Fingerprint() [16]byte {
 	var small [2048]byte
 	b := small[:0]
-	for _, s := range []string{e.f.ID, e.f.Source, e.f.Type, e.f.Subject, e.f.Time, e.f.DataContentType, e.f.DataSchema} {
+	for _, s := range []string{e.fields().ID, e.fields().Source, e.fields().Type, e.fields().Subject, e.fields().Time, e.fields().DataContentType, e.fields().DataSchema} {
 		b = appendText(b, s)
 	}
-	for _, x := range e.f.Extensions {
+	for _, x := range e.fields().Extensions {
 		if x.Name == traceParentExtension || x.Name == traceStateExtension {
 			continue
 		}
@@ -64,9 +67,9 @@ func (e Event) Fingerprint() [16]byte {
 	}
 	// No extension has an empty name, so this ends them.
 	b = appendText(b, "")
-	b = append(b, byte(e.f.DataKind))
-	b = appendText(b, e.f.Data)
-	return shortHash(b)
+	b = append(b, byte(e.fields().DataKind))
+	b = appendText(b, e.fields().Data)
+	return xxh3.Hash128(b).Bytes()
 }
 
 // appendText appends a string with its length before it, so that no two lists of strings give the same bytes.
@@ -74,6 +77,7 @@ func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
+// shortHash is half of a SHA-256: nobody finds another event that has the identity of a given one.
 func shortHash(b []byte) [16]byte {
 	sum := sha256.Sum256(b)
 	return [16]byte(sum[:16])

@@ -128,6 +128,7 @@ func (r *Router) insistOnAnnouncement(ctx context.Context, s Subscription) error
 // handlers are the handlers of this replica. It is the sender for their subscriptions.
 type handlers struct {
 	router *Router
+	calls  runningCalls
 	mu     sync.Mutex
 	byName map[string]*Handling
 }
@@ -193,33 +194,19 @@ func (hs *handlers) room(sub *Subscription) int {
 	return sub.Delivery.MaxInFlight - h.running
 }
 
-// Send calls the handler; see Sender.
+// Send calls the handler; see Sender. It returns when the handler does or when the call is given up.
 func (hs *handlers) Send(ctx context.Context, s Sending) Attempt {
-	attempt := Attempt{At: time.Now(), Outcome: OutcomeCanceled}
-	if h := hs.get(s.Subscription.Name); h != nil {
-		attempt.Outcome, attempt.Error = h.call(ctx, s)
-	}
-	attempt.Duration = Duration(time.Since(attempt.At))
-	return attempt
+	ended := make(chan Attempt, 1)
+	call := hs.newCall(ctx, s, func(a Attempt) { ended <- a })
+	stop := context.AfterFunc(ctx, func() { hs.abandon(ctx) })
+	defer stop()
+	go call.run()
+	return <-ended
 }
 
-// call calls the handler in a goroutine of its own, so that one that never returns holds nobody up but itself.
-func (h *Handling) call(ctx context.Context, s Sending) (Outcome, string) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Subscription.timeLimit(), errHandlerTimeout)
-	defer cancel()
-	ended := protect(func() error {
-		if ctx.Err() != nil || !h.begin(s.Subscription.Delivery.MaxInFlight) {
-			return errNotBegun
-		}
-		defer h.end()
-		return h.handler(context.WithValue(ctx, handling{}, s.Event), s.Event)
-	})
-	select {
-	case e := <-ended:
-		return e.within(ctx)
-	case <-ctx.Done():
-		return cutShort(ctx)
-	}
+// abandon gives up the calls that were made with a ctx.
+func (hs *handlers) abandon(ctx context.Context) {
+	hs.calls.abandon(func(c *handlerCall) bool { return c.parent == ctx })
 }
 
 // begin counts a call in, right before its first step. It tells whether there may be one: not any more when Close has returned, and never more

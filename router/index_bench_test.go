@@ -35,7 +35,7 @@ func mixedEvent(i int) Event {
 		`"customer":{"name":"Ada Lovelace","id":"c%d"},"items":[{"sku":"a-1","count":2},{"sku":"b-7","count":1}],"note":""}`,
 		i, n%10, n/10%10, n)
 	data = data[:len(data)-2] + strings.Repeat("x", max(0, 256-len(data))) + data[len(data)-2:]
-	return Event{f: EventFields{ID: fmt.Sprint(i), Source: "/shop", Type: eventType, Time: "2026-11-20T12:00:00Z",
+	return Event{f: &EventFields{ID: fmt.Sprint(i), Source: "/shop", Type: eventType, Time: "2026-11-20T12:00:00Z",
 		DataContentType: "application/json", Data: data, DataKind: JSONData}}
 }
 

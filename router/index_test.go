@@ -80,7 +80,7 @@ func drawEvent(t *rapid.T) Event {
 	if rapid.Bool().Draw(t, "with level") {
 		f.Extensions = []Extension{{"level", rapid.SampledFrom([]string{"1", "5"}).Draw(t, "level"), IntegerValue}}
 	}
-	return Event{f: f}
+	return Event{f: &f}
 }
 
 // TestIndexAnswersAsItsFiltersDo changes an index at random and holds its answers against those of each filter by itself.
@@ -163,13 +163,13 @@ func indexShapes() map[string]indexShape {
 	typed := func(pattern, eventType string) indexShape {
 		return indexShape{
 			func(i int) Filter { return Filter{Types: []string{fmt.Sprintf(pattern, i)}} },
-			func(i int) Event { return Event{f: EventFields{Type: fmt.Sprintf(eventType, i)}} },
+			func(i int) Event { return Event{f: &EventFields{Type: fmt.Sprintf(eventType, i)}} },
 		}
 	}
 	bySource := func(filter string) indexShape {
 		return indexShape{
 			func(i int) Filter { return dialects(fmt.Sprintf(filter, i)) },
-			func(i int) Event { return Event{f: EventFields{Type: "t", Source: fmt.Sprintf("/s/%d/x", i)}} },
+			func(i int) Event { return Event{f: &EventFields{Type: "t", Source: fmt.Sprintf("/s/%d/x", i)}} },
 		}
 	}
 	return map[string]indexShape{
@@ -178,7 +178,7 @@ func indexShapes() map[string]indexShape {
 		"types with a first star": typed("*.n%d", "t.n%d"),
 		"types in the pattern": {
 			func(i int) Filter { return Filter{Pattern: fmt.Appendf(nil, `{"type":["n%d","m%d"]}`, i, i)} },
-			func(i int) Event { return Event{f: EventFields{Type: fmt.Sprintf("m%d", i)}} },
+			func(i int) Event { return Event{f: &EventFields{Type: fmt.Sprintf("m%d", i)}} },
 		},
 		"one unique field": shaped(`{"data":{"a":["v%d"]}}`, `{"a":"v%d"}`, unique),
 		"numbers":          shaped(`{"data":{"a":[%d]}}`, `{"a":%d.0}`, unique),

@@ -17,6 +17,10 @@ const (
 	gatherAbove = 8
 	gatherBelow = batchEvents
 	gatherTime  = time.Millisecond
+
+	// Events that nothing wants wait for so many others, or so long, until the cursor moves past them.
+	idleEvents = batchEvents
+	idleTime   = 20 * time.Millisecond
 )
 
 // errLost ends the routing of a partition: another replica has the lease, or is to have it.
@@ -151,17 +155,53 @@ func (p Position) before() Position {
 	return Position{Partition: p.Partition, MS: max(p.MS-1, 0), Seq: 1<<64 - 1}
 }
 
-// match sends on what the records match.
+// match sends on what the records match. Where nothing wants them, all there is to do is to move the cursor, which can wait for a moment: it goes
+// together with what comes next.
 func (p *partition) match(ctx context.Context, from <-chan []Record, to chan<- matched) error {
 	defer close(to)
-	for records := range from {
+	var held matched
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
 		select {
-		case to <- matchAll(p.router.definitions.snapshot.Load(), records):
+		case records, ok := <-from:
+			if !ok {
+				return nil
+			}
+			run := matchAll(p.router.definitions.snapshot.Load(), records)
+			if len(held.records) == 0 {
+				timer.Reset(idleTime)
+			} else if held.snapshot != run.snapshot {
+				if !send(ctx, to, held) {
+					return nil
+				}
+				held = matched{}
+			}
+			if held = held.with(run); run.isIdle() && len(held.records) < idleEvents {
+				continue
+			}
+		case <-timer.C:
+			if len(held.records) == 0 {
+				continue
+			}
 		case <-ctx.Done():
 			return nil
 		}
+		if !send(ctx, to, held) {
+			return nil
+		}
+		held = matched{}
 	}
-	return nil
+}
+
+// send tells whether it could before ctx ended.
+func send(ctx context.Context, to chan<- matched, run matched) bool {
+	select {
+	case to <- run:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // apply applies runs of matched records, in order, each in as many calls as it takes, and settles deadlines in between.

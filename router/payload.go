@@ -179,7 +179,7 @@ func (v *View) takeAttributes() {
 	for _, name := range [...]string{"id", "source", "specversion", "type", "subject", "time", "datacontenttype", "dataschema"} {
 		v.takeAttribute(name)
 	}
-	for _, x := range v.event.f.Extensions {
+	for _, x := range v.event.fields().Extensions {
 		v.takeAttribute(x.Name)
 	}
 }
@@ -198,21 +198,21 @@ func (v *View) takeAttribute(name string) {
 func (e Event) attribute(name string) (kind valueKind, text string, ok bool) {
 	switch name {
 	case "id":
-		text = e.f.ID
+		text = e.fields().ID
 	case "source":
-		text = e.f.Source
+		text = e.fields().Source
 	case "specversion":
 		text = SpecVersion
 	case "type":
-		text = e.f.Type
+		text = e.fields().Type
 	case "subject":
-		text = e.f.Subject
+		text = e.fields().Subject
 	case "time":
-		text = e.f.Time
+		text = e.fields().Time
 	case "datacontenttype":
-		text = e.f.DataContentType
+		text = e.fields().DataContentType
 	case "dataschema":
-		text = e.f.DataSchema
+		text = e.fields().DataSchema
 	default:
 		x, ok := e.Extension(name)
 		return [...]valueKind{StringValue: stringKind, IntegerValue: numberKind, BooleanValue: literalKind}[x.Kind], x.Value, ok
@@ -231,7 +231,7 @@ func (v *View) takePayload() {
 		return
 	}
 	n := v.paths.child(v.paths.root, dataPath)
-	switch f := &v.event.f; {
+	switch f := v.event.fields(); {
 	case n == nil || f.DataKind == NoData:
 	case f.DataKind == TextData:
 		if n.users > 0 {

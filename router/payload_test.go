@@ -23,7 +23,7 @@ func viewOf(e Event, paths ...string) (*View, map[string]slot) {
 
 // jsonEvent is an event with some JSON data.
 func jsonEvent(data string) Event {
-	return Event{f: EventFields{ID: "1", Source: "/s", Type: "t", DataContentType: "application/json", Data: data, DataKind: JSONData}}
+	return Event{f: &EventFields{ID: "1", Source: "/s", Type: "t", DataContentType: "application/json", Data: data, DataKind: JSONData}}
 }
 
 // found lists the values of a path as JSON.
@@ -36,7 +36,7 @@ func found(v *View, s slot) []string {
 }
 
 func TestViewShowsTheWholeEvent(t *testing.T) {
-	e := Event{f: EventFields{ID: "1", Source: "/shop", Type: "order.paid", Subject: "o1", Time: "2026-11-20T12:00:00Z", DataContentType: "application/json",
+	e := Event{f: &EventFields{ID: "1", Source: "/shop", Type: "order.paid", Subject: "o1", Time: "2026-11-20T12:00:00Z", DataContentType: "application/json",
 		DataSchema: "http://s", Extensions: []Extension{{"flag", "true", BooleanValue}, {"level", "-3", IntegerValue}, {"word", "w", StringValue}},
 		Data: `{"total": 1.50}`, DataKind: JSONData}}
 	want := map[string][]string{
@@ -48,7 +48,7 @@ func TestViewShowsTheWholeEvent(t *testing.T) {
 		v, slots := viewOf(e, path)
 		require.Equal(t, values, found(v, slots[path]), path)
 	}
-	v, slots := viewOf(Event{f: EventFields{ID: "1"}}, "subject", "time", "dataschema")
+	v, slots := viewOf(Event{f: &EventFields{ID: "1"}}, "subject", "time", "dataschema")
 	for path, s := range slots {
 		require.Empty(t, found(v, s), "an event without %s", path)
 	}
@@ -78,7 +78,7 @@ func TestViewShowsThePayloadByItsKind(t *testing.T) {
 		"a value at the bottom":   {JSONData, "", strings.Repeat("[", 1000) + "1" + strings.Repeat("]", 1000), []string{`1`}, []string{}},
 		"a value below all depth": {JSONData, "", strings.Repeat("[", 1001) + "1" + strings.Repeat("]", 1001), []string{}, []string{}},
 	} {
-		v, slots := viewOf(Event{f: EventFields{Type: "t", DataContentType: c.contentType, Data: c.data, DataKind: c.kind}}, "data", "data.a", "type")
+		v, slots := viewOf(Event{f: &EventFields{Type: "t", DataContentType: c.contentType, Data: c.data, DataKind: c.kind}}, "data", "data.a", "type")
 		require.Equal(t, []string{`"t"`}, found(v, slots["type"]), name)
 		require.Equal(t, c.whole, found(v, slots["data"]), name)
 		require.Equal(t, c.a, found(v, slots["data.a"]), name)

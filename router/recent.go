@@ -27,7 +27,7 @@ func (r *recent) add(records []Record) {
 		r.makeRoom()
 		r.order[r.next] = record.Position
 		r.events[record.Position] = record.Event
-		r.bytes += len(record.Event.f.Data)
+		r.bytes += len(record.Event.fields().Data)
 		r.next = (r.next + 1) % recentEvents
 	}
 }
@@ -39,7 +39,7 @@ func (r *recent) makeRoom() {
 		r.bytes = 0
 	}
 	if old, ok := r.events[r.order[r.next]]; ok {
-		r.bytes -= len(old.f.Data)
+		r.bytes -= len(old.fields().Data)
 		delete(r.events, r.order[r.next])
 	}
 }

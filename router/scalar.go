@@ -54,7 +54,9 @@ func (s Scalar) appendJSON(dst []byte) []byte {
 }
 
 // appendEncoded writes the value so that no two values, and no two lists of them, give the same bytes.
-func (s Scalar) appendEncoded(dst []byte) []byte { return appendText(append(dst, byte(s.kind)), s.text) }
+func (s Scalar) appendEncoded(dst []byte) []byte {
+	return appendText(append(dst, byte(s.kind)), s.text)
+}
 
 // maxZeros is how many zeros a number is written with before it gets an exponent.
 const maxZeros = 20

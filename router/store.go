@@ -76,6 +76,38 @@ type SubscriptionStore interface {
 	SubscriptionStatus(ctx context.Context, id string) (SubscriptionStatus, error)
 }
 
+// TriggerStore keeps the definitions of triggers, like SubscriptionStore those of subscriptions: once a call that changes one has returned, every event
+// accepted after that is evaluated accordingly, by every replica. Safe for concurrent use.
+type TriggerStore interface {
+	// CreateTrigger stores a new one and returns it with ID, Version and times set. Conflict: the name is taken. Invalid: the deployment has several
+	// partitions.
+	CreateTrigger(ctx context.Context, t Trigger) (Trigger, error)
+	// Trigger returns one. NotFound.
+	Trigger(ctx context.Context, ref string) (Trigger, error)
+	// ReplaceTrigger stores t in the place of the one with t.ID; t.Version must be the version that it was made from, or else Precondition.
+	// NotFound, Conflict (a new name that is taken).
+	ReplaceTrigger(ctx context.Context, t Trigger) (Trigger, error)
+	// DeleteTrigger removes one if its version is still that, and returns for how many keys something was recorded, which is freed in the
+	// background. version 0 is any.
+	DeleteTrigger(ctx context.Context, id string, version uint64) (dropped int64, err error)
+	// Triggers returns up to limit of them in the order of their ids, after the given id ("" is the start).
+	Triggers(ctx context.Context, after string, limit int) ([]Trigger, error)
+	// TriggerStatus tells what one has recorded and counted.
+	TriggerStatus(ctx context.Context, t Trigger) (TriggerStatus, error)
+}
+
+// TriggerStatus is what a trigger has recorded, in its present generation, and what it has counted since it was created.
+type TriggerStatus struct {
+	Partials   int64 // keys for which something is recorded
+	Firings    int64
+	Suppressed int64 // firings that the cooldown held back
+	Dropped    int64 // partials dropped by a change, and deadlines that fell due while it was disabled
+	KeyMissing int64 // leaves met by events without the key
+	OverCap    int64 // events that were not recorded, for a limit
+	Ignored    int64 // events that met it while it was disabled
+	Loops      int64 // firings that became dead letters, for too many hops
+}
+
 // SubscriptionStatus is the state of a subscription's queues, over all partitions.
 type SubscriptionStatus struct {
 	Backlog       int64     // deliveries waiting or under way

@@ -64,7 +64,7 @@ func (r *valueReader) distinct(p *Path) (hash [16]byte, ok bool) {
 
 // payloadValue finds a scalar in the payload.
 func payloadValue(e Event, steps []pathStep) (Scalar, bool) {
-	switch f := &e.f; {
+	switch f := e.fields(); {
 	case f.DataKind == TextData:
 		return Scalar{stringScalar, f.Data}, len(steps) == 0
 	case f.DataKind == NoData, f.DataKind == BinaryData && !isJSONType(f.DataContentType):

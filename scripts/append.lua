@@ -16,7 +16,7 @@ ARGV
 
 RETURNS  "rotate" (the current part of the ring is not in use yet: call rotate, then this again) |
          {"known", then for each event that was seen: its place from 1, what is recorded of it} |
-         {"stored", last ID given out before, milliseconds and number of the first ID given out now, the others following it}
+         {"stored", last ID given out before, nonce and first ID given out now, the others following it}
 
 An entry has the ID of its last event; those before it in the entry have the IDs before it. What is recorded under an identity is its
 fingerprint, place and nonce, and the ID of the first event of that call.
@@ -25,38 +25,42 @@ local state, log = KEYS[1], KEYS[2]
 local nonce, packed = ARGV[1], ARGV[2]
 local width = 34
 
-local s = redis.call('HMGET', state, 'floor', 'seq', 'window', 'ring0', 'ring1', 'ring2', 'size', 'stored')
-local floor, seq, half = tonumber(s[1] or 0), tonumber(s[2] or 0), math.floor(tonumber(s[3]) / 2)
--- Neither positions nor the dedupe window go back when the clock does.
-local ms = math.max(now(), floor)
-local bucket = math.floor(ms / half)
+-- Printing a number costs as much as a command, so what is stored is passed on as the text it is where that can be.
+local s = redis.call('HMGET', state, 'floor', 'seq', 'window', 'ring0', 'ring1', 'ring2', 'size', 'stored', 'settled')
+local previous = (s[1] or '0') .. '-' .. (s[2] or '0')
+-- Neither positions nor the dedupe window go back when the clock does, nor does an event come before a deadline that was settled.
+local floor, ms = tonumber(s[1] or 0), math.max(now(), tonumber(s[9] or 0))
+local seq = -1
+if ms <= floor then
+  ms, seq = floor, tonumber(s[2])
+end
+local bucket = math.floor(ms / math.floor(tonumber(s[3]) / 2))
 
+-- The part of the ring for a half window, or nil where that is not in use.
 local function ring(b)
   local slot = b % 3
-  return KEYS[3 + slot], s[4 + slot] == int(b)
+  return tonumber(s[4 + slot] or -1) == b and KEYS[3 + slot] or nil
 end
 
-local current, usable = ring(bucket)
-if not usable then
+local current = ring(bucket)
+if not current then
   return 'rotate'
 end
 
 local sub = string.sub
-local identities = {}
-for at = 1, #packed, width do
-  identities[#identities + 1] = sub(packed, at, at + 15)
+local identities, count = {}, #packed / width
+for i = 1, count do
+  identities[i] = sub(packed, width * i - 33, width * i - 18)
 end
 
 -- The newest record of each identity that has one.
 local function find_known()
   local known = {}
   for b = bucket - 2, bucket do
-    local key, valid = ring(b)
-    if valid then
-      local records = redis.call('HMGET', key, unpack(identities))
-      for i = 1, #identities do
-        known[i] = records[i] or known[i]
-      end
+    local key = ring(b)
+    local records = key and redis.call('HMGET', key, unpack(identities)) or {}
+    for i, record in ipairs(records) do
+      known[i] = record or known[i]
     end
   end
   return known
@@ -64,7 +68,7 @@ end
 
 local function list(known)
   local result = { 'known' }
-  for i = 1, #identities do
+  for i = 1, count do
     if known[i] then
       result[#result + 1] = i
       result[#result + 1] = known[i]
@@ -78,27 +82,24 @@ if next(known) then
   return list(known)
 end
 
-local previous = int(floor) .. '-' .. int(seq)
-if ms > floor then
-  seq = -1
-end
-local first = int(seq + 1)
-
+local first, prefix = seq + 1, int(ms) .. '-'
 local size, stored = tonumber(s[7] or 0), tonumber(s[8] or 0)
+local before, id = s[8] or '0', nil
 for i = 3, #ARGV, 2 do
-  local count, events = tonumber(ARGV[i]), ARGV[i + 1]
-  seq = seq + count
-  redis.call('XADD', log, int(ms) .. '-' .. int(seq), 'n', int(stored), 'e', events)
-  stored = stored + count
+  local events = ARGV[i + 1]
+  seq = seq + ARGV[i]
+  id = prefix .. seq
+  redis.call('XADD', log, id, 'n', before, 'e', events)
+  stored = stored + ARGV[i]
+  before = int(stored)
   size = size > 0 and size + (#events - size) / 64 or #events
 end
 
-local tail = nonce .. int(ms) .. '-' .. first
+local tail = nonce .. prefix .. first
 local records = {}
-for i = 1, #identities do
-  local at = width * i - 17
-  records[2 * i - 1], records[2 * i] = identities[i], sub(packed, at, at + 17) .. tail
+for i = 1, count do
+  records[2 * i - 1], records[2 * i] = identities[i], sub(packed, width * i - 17, width * i) .. tail
 end
 call_many('HSET', current, records)
-redis.call('HSET', state, 'floor', int(ms), 'seq', int(seq), 'size', string.format('%.3f', size), 'stored', int(stored))
-return { 'stored', previous, int(ms), first }
+redis.call('HSET', state, 'floor', sub(prefix, 1, -2), 'seq', sub(id, #prefix + 1), 'stored', before, 'size', int(size))
+return { 'stored', previous, tail }

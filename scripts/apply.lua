@@ -47,15 +47,16 @@ RETURNS  {"fenced", cursor, target} (the cursor stands elsewhere, or the log doe
 local state, log, copies, holds = KEYS[1], KEYS[2], KEYS[5], KEYS[6]
 local from, from_target, token, to, to_target = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local s = redis.call('HMGET', state, 'cursor', 'target', 'token', 'floor', 'seq', 'size', 'stored', 'settled', 'loops')
+local s = redis.call('HMGET', state, 'cursor', 'target', 'token', 'floor', 'seq', 'size', 'stored', 'settled', 'loops', 'routed')
 if (s[1] or '0-0') ~= from or (s[2] or '') ~= from_target then
   return { 'fenced', s[1] or '0-0', s[2] or '' }
 end
 
--- The log of a replica that took over is what was stored up to some moment, so the last event stands for all. (miniredis has no replicas, and
--- searches a stream from its beginning.)
+-- The log of a replica that took over is what was stored up to some moment, so the batch's last event stands for all. It is there if it is the last
+-- one given out. (miniredis has no replicas, and searches a stream from its beginning.)
 local settles = ARGV[6] == '0' and from == to and from_target == to_target
-if redis.REDIS_VERSION and not settles and not event_at(log, to) then
+local given_out = (s[4] or '0') .. '-' .. (s[5] or '0')
+if redis.REDIS_VERSION and not settles and to ~= given_out and not entry_at(log, to) then
   return { 'fenced', from, from_target }
 end
 
@@ -127,7 +128,7 @@ end
 
 local applied = { 'applied', work and #work.firings or 0, final and 'all' or 'some' }
 local due = { ready = {}, handlers = {} }
-local t = now()
+local t = (#queues > 0 or arg <= #ARGV) and now() or 0 -- where nothing is queued there is nothing to date
 
 local function lease(queue, expires)
   local leases = {}
@@ -190,6 +191,5 @@ if settles and work then
   reschedule_triggers(work, KEYS[10])
 end
 
-redis.call('HSET', state, 'cursor', to, 'target', to_target)
-redis.call('HINCRBY', state, 'routed', ARGV[6])
+redis.call('HSET', state, 'cursor', to, 'target', to_target, 'routed', int(tonumber(s[10] or 0) + tonumber(ARGV[6])))
 return applied

@@ -72,21 +72,34 @@ local function events_of(entry)
   return spans
 end
 
--- The event at an ID, as it stands in the log; what is no event is returned as it is, and nil where there is nothing.
-local function event_at(log, id)
+-- The entry of the log that an ID is in, its text and how many events stand between that ID and its last one; nil where there is none.
+local function entry_at(log, id)
   local entry = redis.call('XRANGE', log, id, '+', 'COUNT', 1)[1]
   if not entry then
     return nil
   end
+  local text = entry[2][4] or entry[2][2]
+  if entry[1] == id then
+    return text, 0
+  end
   local ms, seq = string.match(id, '^(%d+)-(%d+)')
   local last_ms, last = string.match(entry[1], '^(%d+)-(%d+)')
-  local text = entry[2][4] or entry[2][2]
-  local spans = events_of(text)
-  if not spans then
-    return entry[1] == id and text or nil
+  local behind, count = tonumber(last) - tonumber(seq), string.byte(text, 1) == 2 and varint(text, 2) or 0
+  if ms == last_ms and behind < count then
+    return text, behind
   end
-  local span = ms == last_ms and spans[#spans - (tonumber(last) - tonumber(seq))]
-  return span and string.sub(text, span[1], span[2]) or nil
+  return nil
+end
+
+-- The event at an ID, as it stands in the log; what is no event is returned as it is, and nil where there is nothing.
+local function event_at(log, id)
+  local text, behind = entry_at(log, id)
+  local spans = text and events_of(text)
+  if not spans then
+    return text
+  end
+  local span = spans[#spans - behind]
+  return string.sub(text, span[1], span[2])
 end
 
 -- Keeps a copy of the event at an ID for a holder, so that trimming the log cannot take it away. Repeating it is harmless.

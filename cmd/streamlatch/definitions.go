@@ -165,10 +165,13 @@ func (d definition) check() error {
 	case client.Subscription:
 		_, err := router.DecodeSubscription(d.document, router.Rules{})
 		return documentFault(err)
+	case client.Trigger:
+		_, err := router.DecodeTrigger(d.document, router.Rules{})
+		return documentFault(err)
 	case "":
-		return fmt.Errorf("has no kind; %q is one", client.Subscription)
+		return fmt.Errorf("has no kind; it is one of %q and %q", client.Subscription, client.Trigger)
 	}
-	return fmt.Errorf("kind %q is not known; %q is", string(d.kind), client.Subscription)
+	return fmt.Errorf("kind %q is not known; %q and %q are", string(d.kind), client.Subscription, client.Trigger)
 }
 
 // documentFault puts the faults of a document in words that fit a file.

@@ -196,7 +196,7 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 		require.NoError(t, <-ended)
 	})
 	cfg := httpapi.Config{
-		Events: m, Log: m, Feed: feed, Subscriptions: m, DeadLetters: m, Status: m, Tester: m,
+		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, DeadLetters: m, Status: m, Tester: m,
 		NewSecret: func() string { return "whsec_bWFkZSBieSB0aGUgc2VydmVyLCAzMiBieXRlcyE=" },
 		Ready:     func(context.Context) error { return nil }, Version: "v1.2.3",
 	}
@@ -210,3 +210,6 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 	t.Cleanup(api.EndStreams)
 	return server.URL
 }
+
+// noTriggers is for commands that have nothing to do with triggers: what needs them panics.
+type noTriggers struct{ router.TriggerStore }

@@ -73,29 +73,53 @@ func makePlan(ctx context.Context, api *client.Client, definitions []definition)
 // notComparedNote says what apply does not see.
 const notComparedNote = "its secret is not compared, since the server does not show it; --force sends it"
 
-// compare notes what is different. What the file leaves out of "delivery" is the server's to choose, and no difference.
+// compare notes what is different.
 func (s *step) compare(remote client.Definition) error {
-	old, err := router.DecodeStored(remote.Document)
+	s.etag, s.Action = remote.ETag, keep
+	compare := s.compareSubscription
+	if s.Kind == client.Trigger {
+		compare = s.compareTrigger
+	}
+	old, wanted, err := compare(remote)
 	if err != nil {
 		return err
 	}
-	draft, err := router.DecodeSubscription(s.document, router.Rules{Delivery: old.Delivery})
-	if err != nil {
-		return documentFault(err)
-	}
-	wanted, err := draft.Replace(old)
-	if err != nil {
-		return documentFault(err)
-	}
-	s.etag, s.Action = remote.ETag, keep
-	if wanted.Sink.Secret != "" && wanted.Sink.Secret != old.Sink.Secret && old.Sink.Secret != "" {
-		s.Note = notComparedNote
-	}
-	s.Differences = findDifferences(nil, "", old.Definition(), wanted.Definition())
-	if len(s.Differences) > 0 {
+	if s.Differences = findDifferences(nil, "", old, wanted); len(s.Differences) > 0 {
 		s.Action = change
 	}
 	return nil
+}
+
+func (s *step) compareTrigger(remote client.Definition) (old, wanted map[string]any, err error) {
+	before, err := router.DecodeStoredTrigger(remote.Document)
+	if err != nil {
+		return nil, nil, err
+	}
+	draft, err := router.DecodeTrigger(s.document, router.Rules{})
+	if err != nil {
+		return nil, nil, documentFault(err)
+	}
+	return before.Definition(), draft.Definition().Definition(), nil
+}
+
+// compareSubscription: what the file leaves out of "delivery" is the server's to choose, and no difference.
+func (s *step) compareSubscription(remote client.Definition) (before, after map[string]any, err error) {
+	old, err := router.DecodeStored(remote.Document)
+	if err != nil {
+		return nil, nil, err
+	}
+	draft, err := router.DecodeSubscription(s.document, router.Rules{Delivery: old.Delivery})
+	if err != nil {
+		return nil, nil, documentFault(err)
+	}
+	wanted, err := draft.Replace(old)
+	if err != nil {
+		return nil, nil, documentFault(err)
+	}
+	if wanted.Sink.Secret != "" && wanted.Sink.Secret != old.Sink.Secret && old.Sink.Secret != "" {
+		s.Note = notComparedNote
+	}
+	return old.Definition(), wanted.Definition(), nil
 }
 
 // findDifferences compares two definitions, member by member where both have objects.

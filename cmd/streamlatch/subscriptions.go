@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -17,7 +16,8 @@ import (
 func (p *process) subscriptionsCommand() *cobra.Command {
 	return family(
 		&cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete and test subscriptions"},
-		p.listSubscriptionsCommand(), p.showSubscriptionCommand(), p.createSubscriptionCommand(), p.deleteSubscriptionCommand(), p.testSubscriptionCommand(),
+		p.listSubscriptionsCommand(), p.showCommand(client.Subscription), p.createSubscriptionCommand(),
+		p.deleteCommand(client.Subscription, "dropped_deliveries", "deliveries that were waiting"), p.testSubscriptionCommand(),
 	)
 }
 
@@ -53,61 +53,12 @@ func (v subscriptionView) filter() string {
 	return strings.Join(words, " + ")
 }
 
-func (v subscriptionView) state() string {
-	if v.Enabled {
-		return "enabled"
-	}
-	return "disabled"
-}
-
 func (p *process) listSubscriptionsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List subscriptions", Args: cobra.NoArgs}
-	conn := p.connect(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return p.listSubscriptions(cmd.Context(), conn) }
-	return cmd
-}
-
-func (p *process) listSubscriptions(ctx context.Context, conn *connection) error {
-	api, err := conn.client()
-	if err != nil {
-		return err
-	}
-	documents, rows := []json.RawMessage{}, [][]string{{"NAME", "STATE", "SINK", "TO", "FILTER"}}
-	for d, err := range api.Definitions(ctx, client.Subscription) {
-		if err != nil {
-			return err
-		}
+	return p.listCommand(client.Subscription, []string{"NAME", "STATE", "SINK", "TO", "FILTER"}, func(d client.Definition) ([]string, error) {
 		var v subscriptionView
-		if err := d.Decode(&v); err != nil {
-			return err
-		}
-		documents = append(documents, d.Document)
-		rows = append(rows, []string{v.Name, v.state(), v.Sink.Kind, v.Sink.URL, v.filter()})
-	}
-	if conn.json() {
-		return writeJSON(p.stdout, map[string]any{"items": documents})
-	}
-	return writeTable(p.stdout, rows)
-}
-
-func (p *process) showSubscriptionCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "show REF", Short: "Show a subscription and its state", Args: cobra.ExactArgs(1)}
-	conn := p.connect(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		api, err := conn.client()
-		if err != nil {
-			return err
-		}
-		d, err := api.Definition(cmd.Context(), client.Subscription, args[0])
-		if err != nil {
-			return fmt.Errorf("subscription %s: %w", args[0], err)
-		}
-		if conn.json() {
-			return writeJSON(p.stdout, d.Document)
-		}
-		return writeYAML(p.stdout, d.Document)
-	}
-	return cmd
+		err := d.Decode(&v)
+		return []string{v.Name, stateWord(v.Enabled), v.Sink.Kind, v.Sink.URL, v.filter()}, err
+	})
 }
 
 // createOptions are the flags of subscriptions create.
@@ -168,14 +119,7 @@ func (p *process) subscriptionDocument(o createOptions, given func(string) bool)
 			return nil, usagef("--file and --%s exclude each other", flag)
 		}
 	}
-	definitions, err := readDefinitions(p.stdin, []string{o.file})
-	if err != nil {
-		return nil, err
-	}
-	if len(definitions) != 1 {
-		return nil, usagef("%s holds %d definitions; create takes one, apply takes many", o.file, len(definitions))
-	}
-	return definitions[0].document, nil
+	return p.oneDefinition(client.Subscription, o.file)
 }
 
 // document makes the document of the flags; what is not said is left out, for the server to choose.
@@ -241,35 +185,6 @@ func (p *process) createSubscription(ctx context.Context, conn *connection, docu
 		text += "secret, shown this once: " + plain(secret) + "\n"
 	}
 	return write(p.stdout, text)
-}
-
-func (p *process) deleteSubscriptionCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "delete REF…", Short: "Delete subscriptions, with the deliveries that wait", Args: cobra.MinimumNArgs(1)}
-	conn := p.connect(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		api, err := conn.client()
-		if err != nil {
-			return err
-		}
-		var failed []error
-		for _, ref := range args {
-			dropped, err := api.Delete(cmd.Context(), client.Subscription, ref, client.Condition{})
-			if err != nil {
-				failed = append(failed, fmt.Errorf("subscription %s: %w", ref, err))
-				continue
-			}
-			if conn.json() {
-				err = writeJSONLine(p.stdout, map[string]any{"ref": ref, "dropped_deliveries": dropped})
-			} else {
-				err = write(p.stdout, fmt.Sprintf("deleted subscription %s, with %d deliveries that were waiting\n", plain(ref), dropped))
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return errors.Join(failed...)
-	}
-	return cmd
 }
 
 func (p *process) testSubscriptionCommand() *cobra.Command {

@@ -1,0 +1,59 @@
+package redisstore
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/streamlatch/streamlatch/router"
+)
+
+// CreateSubscription stores a new one; see router.SubscriptionStore.
+func (s *Store) CreateSubscription(ctx context.Context, sub router.Subscription) (router.Subscription, error) {
+	id, now, err := s.stamp(ctx, subscriptionKind())
+	if err != nil {
+		return sub, err
+	}
+	sub.ID, sub.Created, sub.Updated = id, now, now
+	sub.Version, err = s.define(ctx, subscriptionKind(), id, "0", sub.Name, router.AppendStored(nil, sub))
+	return sub, err
+}
+
+// ReplaceSubscription changes one; see router.SubscriptionStore.
+func (s *Store) ReplaceSubscription(ctx context.Context, sub router.Subscription) (router.Subscription, error) {
+	now, err := s.now(ctx)
+	if err != nil {
+		return sub, err
+	}
+	sub.Updated = now
+	sub.Version, err = s.define(ctx, subscriptionKind(), sub.ID, strconv.FormatUint(sub.Version, 10), sub.Name, router.AppendStored(nil, sub))
+	return sub, err
+}
+
+// DeleteSubscription removes one; see router.SubscriptionStore.
+func (s *Store) DeleteSubscription(ctx context.Context, id string, version uint64) (int64, error) {
+	if err := s.undefine(ctx, subscriptionKind(), id, version); err != nil {
+		return 0, err
+	}
+	status, err := s.queueStatus(ctx, id)
+	return status.Backlog, err
+}
+
+// Subscription returns one; see router.SubscriptionStore.
+func (s *Store) Subscription(ctx context.Context, ref string) (router.Subscription, error) {
+	return readDefinition(ctx, s, subscriptionKind(), ref, decodeSubscription)
+}
+
+// Subscriptions lists them; see router.SubscriptionStore.
+func (s *Store) Subscriptions(ctx context.Context, after string, limit int) ([]router.Subscription, error) {
+	ids, err := s.listIDs(ctx, subscriptionKind(), after, limit)
+	if err != nil {
+		return nil, err
+	}
+	return readDefinitions(ctx, s, subscriptionKind(), ids, decodeSubscription)
+}
+
+func decodeSubscription(stored string, version uint64) (router.Subscription, error) {
+	sub, err := router.DecodeStored(documentIn(stored))
+	sub.Version = version
+	return sub, err
+}

@@ -1,0 +1,59 @@
+package redisstore_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/streamlatch/streamlatch/redisstore"
+	"github.com/streamlatch/streamlatch/router"
+)
+
+// What a tail gives is what stands in the log right behind a position, or nothing, whatever of the log it was told and whatever it had to drop.
+func TestATailIsWithoutAGapOrThereIsNone(t *testing.T) {
+	small, large := event(t, "small", "x.y"), largeEvent(t)
+	rapid.Check(t, func(t *rapid.T) {
+		var tail redisstore.Tail
+		var log []router.Record
+		for range rapid.IntRange(1, 12).Draw(t, "appends") {
+			previous := router.Position{}
+			if len(log) > 0 {
+				previous = log[len(log)-1].Position
+			}
+			run := make([]router.Record, rapid.SampledFrom([]int{1, 3, 500, 6000}).Draw(t, "events"))
+			for i := range run {
+				run[i] = router.Record{Position: router.Position{MS: previous.MS + 1, Seq: uint64(i)}, Event: small}
+			}
+			if rapid.IntRange(0, 4).Draw(t, "large") == 0 {
+				run[0].Event = large
+			}
+			log = append(log, run...)
+			if rapid.IntRange(0, 5).Draw(t, "appended elsewhere") > 0 {
+				tail.Add(previous, run)
+			}
+			after := rapid.IntRange(-1, len(log)-1).Draw(t, "after")
+			position, limit := router.Position{}, rapid.IntRange(1, 700).Draw(t, "limit")
+			if after >= 0 {
+				position = log[after].Position
+			}
+			if found := tail.After(position, limit); len(found) > 0 {
+				require.LessOrEqual(t, len(found), limit)
+				require.Equal(t, log[after+1:after+1+len(found)], found, fmt.Sprint(after))
+			}
+			events, bytes, runs := tail.Size()
+			require.True(t, runs <= 1 || events <= 16384 && bytes <= 16<<20, "%d events, %d bytes", events, bytes)
+		}
+	})
+}
+
+func largeEvent(t testing.TB) router.Event {
+	t.Helper()
+	e, err := router.NewEvent(router.EventFields{
+		ID: "large", Source: "/t", Type: "x.y", Data: strings.Repeat("x", 9<<20), DataKind: router.TextData, DataContentType: "text/plain",
+	})
+	require.NoError(t, err)
+	return e
+}

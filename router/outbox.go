@@ -1,0 +1,67 @@
+package router
+
+import "sync"
+
+// maxOutbox is how many results wait to be recorded, about; more hold up those who bring them.
+const maxOutbox = 8 * settleSome
+
+// outbox holds the results of attempts until they are recorded. One goroutine takes them; any number put some in.
+type outbox struct {
+	mu      sync.Mutex
+	results []Settlement
+	spare   []Settlement // used again: tens of kilobytes for each settlement are what garbage is made of
+	closed  bool
+	changed *sync.Cond // on mu: there are some, there is room, or it is closed
+}
+
+func newOutbox() *outbox {
+	o := &outbox{}
+	o.changed = sync.NewCond(&o.mu)
+	return o
+}
+
+// put waits while there is no room.
+func (o *outbox) put(s Settlement) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.results) >= maxOutbox {
+		o.changed.Wait()
+	}
+	o.results = append(o.results, s)
+	if len(o.results) == 1 {
+		o.changed.Broadcast()
+	}
+}
+
+// take waits for results and takes them all; nil: there will be none. giveBack returns the slice.
+func (o *outbox) take() []Settlement {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.results) == 0 && !o.closed {
+		o.changed.Wait()
+	}
+	if len(o.results) == 0 {
+		return nil
+	}
+	results := o.results
+	o.results, o.spare = o.spare[:0], nil
+	if len(results) >= maxOutbox {
+		o.changed.Broadcast()
+	}
+	return results
+}
+
+func (o *outbox) giveBack(results []Settlement) {
+	clear(results) // it keeps nothing alive
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.spare = results[:0]
+}
+
+// close says that nothing is put in any more.
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.changed.Broadcast()
+}
