@@ -66,7 +66,7 @@ func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, erro
 	case "stale":
 		return router.Applied{Status: router.Stale}, nil
 	case "unusable":
-		unfit, err := readUnfit(words[1:])
+		unfit, err := readUnfit(b.Work, words[1:])
 		return router.Applied{Status: router.Unusable, Unusable: unfit}, err
 	case "heavy":
 		n, err := strconv.Atoi(words[1])
@@ -82,7 +82,7 @@ func (s *Store) forget(partition int) {
 }
 
 // readUnfit reads what is unusable: a word, and a number from 1.
-func readUnfit(words []string) (router.Unfit, error) {
+func readUnfit(w router.TriggerWork, words []string) (router.Unfit, error) {
 	unfit := router.Unfit{Queue: -1, Trigger: -1, Partial: -1}
 	r := replyReader{words: words}
 	what, i := r.word(), r.integer()-1
@@ -91,8 +91,8 @@ func readUnfit(words []string) (router.Unfit, error) {
 		unfit.Queue = i
 	case r.err == nil && what == "trigger":
 		unfit.Trigger = i
-	case r.err == nil && what == "partial":
-		unfit.Partial = i
+	case r.err == nil && what == "partial" && i >= 0 && i < len(w.Partials):
+		unfit.Partial = partialOrder(w)[i]
 	default:
 		return unfit, fmt.Errorf("apply a batch: unexpected reply: %w", r.err)
 	}

@@ -2,7 +2,8 @@ package redisstore
 
 import (
 	"encoding/hex"
-	"fmt"
+	"slices"
+	"strconv"
 
 	"github.com/streamlatch/streamlatch/router"
 )
@@ -25,37 +26,82 @@ func (s *Store) appendWork(k keys, w router.TriggerWork, keys []string, args []a
 		return keys, args
 	}
 	args = append(args, s.config.MaxPartials, s.config.MaxPartialBytes, maxJoinedBytes, maxWeight)
-	names := make([]string, len(w.Triggers))
-	for i, t := range w.Triggers {
-		names[i] = generation(t.ID, t.Generation)
-		mode := "on"
+	for _, t := range w.Triggers {
+		name, mode := generation(t.ID, t.Generation), "on"
 		if !t.Enabled {
 			mode = "off"
 		}
-		keys = append(keys, k.partials(names[i]), k.triggerCounters(t.ID))
-		args = append(args, t.Program, names[i], mode, string(t.Include), t.Head, t.KeyMissing, t.Ignored)
+		keys = append(keys, k.partials(name), k.triggerCounters(t.ID))
+		args = append(args, t.Program, name, mode, string(t.Include), t.Head, t.KeyMissing, t.Ignored)
 	}
-	args = append(args, len(w.Partials))
-	for _, p := range w.Partials {
-		hash := hex.EncodeToString(p.Hash[:])
-		keys = append(keys, k.partial(names[p.Trigger], hash))
-		args = append(args, p.Trigger+1, hash, p.Key)
-	}
+	places := partialOrder(w)
+	keys, args = appendPartials(k, w, places, keys, args)
 	args = append(args, len(w.Events))
 	for _, e := range w.Events {
 		encoded := e.Event.Encode()
-		args = append(args, fmt.Sprintf("%s%02d%08d", positionDigits(e.Position), e.Event.Hops(), len(encoded)), e.Time, encoded)
+		args = append(args, eventName(e, len(encoded)), encoded)
+	}
+	numbers := make([]int, len(places))
+	for number, place := range places {
+		numbers[place] = number + 1
 	}
 	args = append(args, len(w.Offers))
 	for _, o := range w.Offers {
-		args = append(args, o.Partial+1, o.Event+1, leavesText(o))
+		args = append(args, numbers[o.Partial], o.Event+1, leavesText(o))
 	}
 	return keys, args
 }
 
+// partialOrder gives the places of the partials in the order in which apply has them: those of one trigger together.
+func partialOrder(w router.TriggerWork) []int {
+	places := make([]int, len(w.Partials))
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortStableFunc(places, func(a, b int) int { return w.Partials[a].Trigger - w.Partials[b].Trigger })
+	return places
+}
+
+func appendPartials(k keys, w router.TriggerWork, places []int, keys []string, args []any) ([]string, []any) {
+	for i, t := range w.Triggers {
+		n := 0
+		for n < len(places) && w.Partials[places[n]].Trigger == i {
+			n++
+		}
+		args = append(args, n)
+		prefix := k.partials(generation(t.ID, t.Generation)) + ":"
+		for _, place := range places[:n] {
+			p := w.Partials[place]
+			keys, args = append(keys, prefix+hex.EncodeToString(p.Hash[:])), append(args, p.Key)
+		}
+		places = places[n:]
+	}
+	return keys, args
+}
+
+// eventName is what stands for an event in states; without the number of leaves that it meets.
+func eventName(e router.WorkEvent, bytes int) string {
+	b := make([]byte, 0, 64)
+	b = append(b, positionDigits(e.Position)...)
+	b = appendDigits(b, uint64(e.Event.Hops()), 2)
+	b = appendDigits(b, uint64(bytes), 8)
+	if e.Time != e.Position.MS {
+		b = strconv.AppendInt(b, e.Time, 10)
+	}
+	return string(b)
+}
+
+func appendDigits(b []byte, n uint64, width int) []byte {
+	text := strconv.AppendUint(nil, n, 10)
+	for i := len(text); i < width; i++ {
+		b = append(b, '0')
+	}
+	return append(b, text...)
+}
+
 // positionDigits writes a position as the states of partials have it, so that texts are in the order of positions.
 func positionDigits(p router.Position) string {
-	return fmt.Sprintf("%014d%010d", p.MS, p.Seq)
+	return string(appendDigits(appendDigits(make([]byte, 0, 24), uint64(p.MS), 14), p.Seq, 10))
 }
 
 // leavesText writes the leaves that an event meets.

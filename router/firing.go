@@ -20,8 +20,8 @@ const MaxFiringBytes = 1 << 20
 //	         milliseconds), position (24 digits, see firingPosition) of the event that completed it, or of its deadline and behind all events of that
 //	         millisecond; "p" or "d" for these two; hops (2 digits); what it carries: "e" events, "r" references, "s" references since the events are
 //	         too many bytes
-//	number of joined events, then for each, in the order of leaves and then of the log: leaf (2 digits), position (24 digits), and a text: Event.Encode, with
-//	         references all of it up to the source; "" for an event that stands there before
+//	refs     a text: 38 bytes for each event that is joined at a leaf, in the order of the leaves and then of the log: leaf (2 digits), position (24 digits)
+//	events   for each that is joined, in the order in which refs name them first, a text: Event.Encode, or all of it up to the source
 const firingVersion = 2
 
 // FiringHead gives what all firings of the trigger in a partition have in common, as stored firings begin.
@@ -116,16 +116,26 @@ func readFiring(s string) (f firing, ok bool) {
 	if !f.readHeader(d.text()) {
 		return f, false
 	}
+	refs := eventDecoder{rest: d.text()}
 	known := make(map[Position]joinedEvent)
-	for range d.number() {
-		leaf, position, encoded := d.take(2), d.take(positionDigits), d.text()
-		j, ok := f.join(leaf, position, encoded, known)
-		if d.failed || !ok {
+	for refs.rest != "" && !refs.failed {
+		leaf, err1 := strconv.Atoi(refs.take(2))
+		position, err2 := parsePositionDigits(f.partition, refs.take(positionDigits))
+		refs.take(refBytes - 2 - positionDigits)
+		if err1 != nil || err2 != nil || leaf < 0 || leaf >= len(f.leaves) {
 			return f, false
 		}
+		j, there := known[position]
+		if !there {
+			if j, ok = readJoined(d.text(), f.form == 'e'); !ok {
+				return f, false
+			}
+			known[position] = j
+		}
+		j.leaf, j.position = f.leaves[leaf], position
 		f.joined = append(f.joined, j)
 	}
-	return f, !d.failed && d.rest == "" && len(f.joined) > 0
+	return f, !refs.failed && !d.failed && d.rest == "" && len(f.joined) > 0
 }
 
 // take takes so many bytes.
@@ -154,23 +164,6 @@ func (f *firing) readHeader(s string) (ok bool) {
 	return ok && known && err1 == nil && err2 == nil && err3 == nil && !d.failed && d.rest == "" && strings.IndexByte("ers", f.form) >= 0
 }
 
-// join reads one of the joined events; known are those before it.
-func (f *firing) join(leaf, digits, encoded string, known map[Position]joinedEvent) (j joinedEvent, ok bool) {
-	number, err1 := strconv.Atoi(leaf)
-	position, err2 := parsePositionDigits(f.partition, digits)
-	if err1 != nil || err2 != nil || number < 0 || number >= len(f.leaves) {
-		return j, false
-	}
-	if encoded == "" {
-		j, ok = known[position]
-	} else {
-		j, ok = readJoined(encoded, f.form == 'e')
-	}
-	j.leaf, j.position = f.leaves[number], position
-	known[position] = j
-	return j, ok
-}
-
 // readJoined reads an encoded event, or only its beginning.
 func readJoined(encoded string, whole bool) (j joinedEvent, ok bool) {
 	if whole {
@@ -188,6 +181,7 @@ const (
 	timeDigits     = 15
 	positionDigits = 24
 	positionMS     = 14
+	refBytes       = 38
 )
 
 func parsePositionDigits(partition int, s string) (Position, error) {

@@ -31,8 +31,9 @@ ARGV
   … triggers    number of triggers; if there are any: how many partials each may have, bytes that each of these may hold, bytes that a firing may join,
                 and weight that this call may have; then for each trigger: program, its name in the schedule, "on" | "off", "events" | "refs", head of
                 its firings, number of leaves that found no key in an event, number of events that it ignored
-  … partials    number of partials; for each: number of its trigger, hash of the key, the key
-  … events      number of events that are offered; for each: position and hops (26 digits), time, the event
+  … partials    for each trigger: number of partials, and the key of each, "" where only deadlines are settled
+  … events      number of events that are offered; for each: position, hops, bytes (36 digits, see partial) and, unless it is that of acceptance, time; the
+                event
   … offers      number of offers; for each: number of the partial, number of the event or 0: only deadlines, leaves that the event meets: "r" where
                 one of them resets, then for each two digits and for distinct ones ":" and 32 characters, separated by commas
   … poison      for each entry or delivery that can't be routed: stream ID, subscription or "log", record
@@ -112,12 +113,12 @@ if work then
   if settles then
     before, final = settled_before()
   end
-  local refused = load_partials(work, KEYS[10]) or make_offers(work, before)
+  local refused = join(work, KEYS[10], before)
   if refused then
     return refused
   end
-  local last = { floor = tonumber(s[4] or 0), seq = tonumber(s[5] or 0), size = tonumber(s[6] or 0), stored = tonumber(s[7] or 0), settled = tonumber(s[8] or 0) }
-  plan_log(plan, log, state, work.firings, last)
+  local known = { floor = tonumber(s[4] or 0), seq = tonumber(s[5] or 0), size = tonumber(s[6] or 0), stored = tonumber(s[7] or 0), settled = tonumber(s[8] or 0) }
+  plan_log(plan, log, state, work.firings, known)
   plan_loops(plan, { copies = copies, holds = holds, dead = KEYS[7], dead_at = KEYS[8] }, state, work.loops, ARGV[7], tonumber(s[9] or 0))
   plan_work(plan, work, KEYS[10])
   if final then

@@ -9,7 +9,7 @@ local function read_node(line)
   local kind, parent, child, within, need, size, distinct, lookback, leaf = string.match(line, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d) (%d+) (%S+)$')
   return {
     kind = kind, parent = tonumber(parent), child = tonumber(child), within = tonumber(within), window = tonumber(kind == 'absent' and lookback or within),
-    need = tonumber(need), count = tonumber(size), distinct = distinct == '1', leaf = leaf, children = 0, size = 0, width = TIME + NAME + 33 * tonumber(distinct),
+    need = tonumber(need), count = tonumber(size), distinct = distinct == '1', leaf = leaf, place = digits(tonumber(child), 2), children = 0, size = 0, width = TIME + NAME + 33 * tonumber(distinct),
   }
 end
 
@@ -47,7 +47,7 @@ local function insert(list, node, step, value)
   while at > 0 and tonumber(sub(list, at - width + 1, at - width + TIME)) > step.time do
     at = at - width
   end
-  return sub(list, 1, at) .. time_text(step.time) .. step.name .. (value and '=' .. value or '') .. sub(list, at + 1)
+  return sub(list, 1, at) .. digits(step.time, TIME) .. step.name .. (value and '=' .. value or '') .. sub(list, at + 1)
 end
 
 -- Takes off what is older than the newest by more than the window.
@@ -64,13 +64,26 @@ local function expire(partial, list, node)
   return sub(list, first)
 end
 
+-- A list is in the order of time; what is joined is in that of the log.
+local function in_log_order(partial, refs)
+  if partial.trigger.ages then
+    return refs
+  end
+  local list = {}
+  for at = 1, #refs, REF do
+    list[#list + 1] = sub(refs, at, at + REF - 1)
+  end
+  table.sort(list)
+  return concat(list)
+end
+
 -- The occurrence of a leaf that the step's event meets, or nil: more events are wanted.
 local function meet(partial, number, step, value)
   local node = partial.trigger.nodes[number]
   if node.count == 1 then
     return { time = step.time, position = step.position, refs = node.leaf .. step.name }
   end
-  local list = partial.parts[number] or ''
+  local list = part_of(partial, number) or ''
   if value then
     list = replace(partial, list, node, value)
   end
@@ -80,7 +93,7 @@ local function meet(partial, number, step, value)
     return nil
   end
   partial.parts[number] = nil
-  return { time = step.time, position = step.position, refs = refs_of(list, node, 1, #list) }
+  return { time = step.time, position = step.position, refs = in_log_order(partial, refs_of(list, node, 1, #list)) }
 end
 
 -- How a node takes the occurrences that its children have at a step. Each returns the node's own occurrence, or nil.
@@ -99,7 +112,7 @@ end
 
 -- all is an at_least that needs every child.
 function offers.all(partial, number, node, met, step)
-  local slots, children, within = partial.parts[number] or {}, node.children, node.within
+  local slots, children, within = part_of(partial, number) or {}, node.children, node.within
   local newest, left, refs = -NEVER, 0, ''
   for i = 1, children do
     if met[i] then
@@ -118,7 +131,7 @@ function offers.all(partial, number, node, met, step)
     end
   end
   if left < node.need then
-    partial.parts[number] = slots
+    keep(partial, number, slots)
     return nil
   end
   for i = 1, children do
@@ -130,7 +143,7 @@ end
 
 -- The last step first, so that an event extends each chain by one step only.
 function offers.sequence(partial, number, node, met, step)
-  local chains, children, within = partial.parts[number] or {}, node.children, node.within
+  local chains, children, within = part_of(partial, number) or {}, node.children, node.within
   local whole
   for i = children, 1, -1 do
     local occurrence, before = met[i], chains[i - 1]
@@ -149,14 +162,14 @@ function offers.sequence(partial, number, node, met, step)
   for i = 1, whole and children or 0 do
     set_slot(partial, chains, i, nil)
   end
-  partial.parts[number] = not whole and chains or nil
+  keep(partial, number, chains)
   return whole
 end
 
 -- The first child is the event that must not come, the second, if there is one, what arms it.
 function offers.absent(partial, number, node, met, step)
-  local slots, event, arming = partial.parts[number] or {}, met[1], met[2]
-  partial.parts[number] = slots
+  local slots, event, arming = part_of(partial, number) or {}, met[1], met[2]
+  local fired
   if event and node.children == 1 then
     set_slot(partial, slots, ARMED, { time = step.time + node.within, position = step.position, refs = event.refs })
   elseif event then
@@ -176,9 +189,10 @@ function offers.absent(partial, number, node, met, step)
   armed = slots[ARMED]
   if step.deadline and armed and armed.time == step.time then
     slots[ARMED] = nil
-    return { time = step.time, position = step.position, refs = armed.refs }
+    fired = { time = step.time, position = step.position, refs = armed.refs }
   end
-  return nil
+  keep(partial, number, slots)
+  return fired
 end
 
 -- Adds a child's occurrence to those that its parent is offered.

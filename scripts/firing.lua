@@ -1,5 +1,5 @@
 -- Makes firings and plans their way into the log. The loader puts this in front of apply, behind condition. A firing is stored in parts that
--- router.DecodeEvent puts together: the Lua only lines opaque strings up.
+-- router.DecodeEvent puts together: the Lua only lines opaque strings up, and only once.
 
 local function varint_text(n)
   local text = ''
@@ -10,8 +10,30 @@ local function varint_text(n)
   return text .. string.char(n)
 end
 
-local function sized(text)
-  return varint_text(#text) .. text
+local varint_of = {}
+
+-- The length of a text, as it stands before it.
+local function length_of(text)
+  local known = varint_of[#text]
+  if not known then
+    known = varint_text(#text)
+    varint_of[#text] = known
+  end
+  return known
+end
+
+-- Lines up n strings. A string of more than 8 KiB is best made of few.
+local function line_up(texts, n)
+  if n == 4 then
+    return texts[1] .. texts[2] .. texts[3] .. texts[4]
+  elseif n <= 1000 then
+    return concat(texts, '', 1, n)
+  end
+  local whole = {}
+  for first = 1, n, 1000 do
+    whole[#whole + 1] = concat(texts, '', first, math.min(first + 999, n))
+  end
+  return concat(whole)
 end
 
 -- What stands for an encoded event where the whole of it has no room: all up to its source.
@@ -21,80 +43,109 @@ local function head_of(event)
   return sub(event, 1, at + length - 1)
 end
 
--- Reads events of a partial, in calls that are not too long.
-local function read_events(key, positions, into)
-  for first = 1, #positions, 1000 do
-    local last = math.min(first + 999, #positions)
-    for i, event in ipairs(redis.call('HMGET', key, unpack(positions, first, last))) do
-      into[positions[first + i - 1]] = event or error('an event of a partial is missing')
-    end
-  end
-end
-
--- What a firing joins: refs in the order of leaves, then of the log; each event by its position; the highest number of hops; bytes of all.
-local function joined(work, partial, refs)
-  local list, events, wanted, hops, bytes = {}, {}, {}, 0, 0
-  for at = 1, #refs, REF do
-    local ref = sub(refs, at, at + REF - 1)
-    local position = sub(ref, 3, 26)
-    list[#list + 1] = ref
-    if events[position] == nil then
-      local event = work.payloads[position]
-      events[position] = event or false
-      if not event then
+-- What refs join: the positions of the events in the order of the refs, those of them that were not offered in this call, and the highest number of hops.
+local function survey(work, refs)
+  local positions, wanted, seen, hops, n = {}, {}, {}, 0, 0
+  for at = 3, #refs, REF do
+    local position = sub(refs, at, at + POSITION - 1)
+    if not seen[position] then
+      seen[position], n = true, n + 1
+      positions[n] = position
+      local more = sub(refs, at + 24, at + 25)
+      if more ~= '00' then
+        hops = math.max(hops, tonumber(more))
+      end
+      if not work.payloads[position] then
         wanted[#wanted + 1] = position
       end
-      hops, bytes = math.max(hops, tonumber(sub(ref, 27, 28))), bytes + tonumber(sub(ref, 29, 36))
     end
   end
-  table.sort(list)
-  read_events(partial.key, wanted, events)
-  return list, events, hops, bytes
+  return positions, wanted, hops
 end
 
--- Lines up any number of strings.
-local function concat(parts)
-  if #parts <= 1000 then
-    return table.concat(parts)
+-- The bytes of the events that refs join.
+local function bytes_of(refs)
+  local bytes, seen = 0, {}
+  for at = 3, #refs, REF do
+    local name = sub(refs, at, at + NAME - 1)
+    bytes, seen[name] = bytes + (seen[name] and 0 or tonumber(sub(name, 27, 34))), true
   end
-  local whole = {}
-  for first = 1, #parts, 1000 do
-    whole[#whole + 1] = table.concat(parts, '', first, math.min(first + 999, #parts))
-  end
-  return table.concat(whole)
+  return bytes
 end
 
--- The firing of a partial at a step, encoded, and how often it was derived from other events. Events that are joined at several leaves are there once.
-local function firing_of(work, partial, step, refs)
-  local list, events, hops, bytes = joined(work, partial, refs)
-  local form = partial.trigger.include == 'refs' and 'r' or bytes > work.most_joined and 's' or 'e'
-  local label = partial.label or redis.call('HGET', partial.key, 'k') or '' -- who only settles deadlines does not know it
-  local parts = {
-    '\2', sized(sized(partial.trigger.head) .. sized(partial.member) .. sized(label) .. time_text(step.time) .. step.position .. (step.deadline and 'd' or 'p') ..
-      digits(hops + 1, 2) .. form), varint_text(#list),
-  }
-  for i, ref in ipairs(list) do
-    local position = sub(ref, 3, 26)
-    local event = events[position]
-    events[position] = ''
-    parts[i + 3] = sub(ref, 1, 26) .. sized((form == 'e' or event == '') and event or head_of(event))
+-- Reads recorded events, in calls that are not too long.
+local function read_events(partial, positions)
+  local events = {}
+  if #positions == 1 then
+    events[positions[1]] = read(partial, 'HGET', positions[1]) or error('an event of a partial is missing')
+    return events
   end
-  return concat(parts), hops + 1
+  for first = 1, #positions, 1000 do
+    local last = math.min(first + 999, #positions)
+    for i, event in ipairs(read(partial, 'HMGET', unpack(positions, first, last))) do
+      events[positions[first + i - 1]] = event or error('an event of a partial is missing')
+    end
+  end
+  return events
 end
 
--- Plans entries of the log for firings: few of them together, as redisstore/group.go has it. Last are the fields of the state that change with that.
-local function plan_log(plan, log, state, firings, last)
-  local ms, seq, size, stored, first = math.max(now(), last.floor, last.settled), last.seq, last.size, last.stored, 1
-  if ms > last.floor then
+-- The beginning of a firing, up to the hash of the key.
+local function opening_of(trigger, label)
+  local known = trigger.openings[#label]
+  if not known then
+    known = '\2' .. varint_text(#trigger.head + 33 + #varint_text(#label) + #label + TIME + POSITION + 4) .. trigger.head .. '\32'
+    trigger.openings[#label] = known
+  end
+  return known
+end
+
+-- A firing of a partial at a step, encoded. events are those that refs join, each with its length before it.
+local function encode_firing(partial, step, refs, hops, form, events)
+  local label = partial.label
+  if label == '' then
+    label = read(partial, 'HGET', 'k') or '' -- who only settles deadlines does not know it
+  end
+  return opening_of(partial.trigger, label) .. member_of(partial) .. length_of(label) .. label .. (step.stamp or digits(step.time, TIME)) .. step.position ..
+    (step.deadline and 'd' or 'p') .. digits(hops, 2) .. form .. length_of(refs) .. refs .. events
+end
+
+-- Adds a firing to those of the batch; one that was derived too often becomes a dead letter.
+local function add_firing(work, partial, firing, hops)
+  local looped = hops > 16
+  local into, what = looped and work.loops or work.firings, looped and 'loops' or 'firings'
+  into[#into + 1] = firing
+  partial.trigger.counts[what] = (partial.trigger.counts[what] or 0) + 1
+end
+
+-- Fires at a step.
+local function fire(work, partial, step, refs)
+  local positions, wanted, hops = survey(work, refs)
+  local recorded, payloads = read_events(partial, wanted), work.payloads
+  local form = partial.trigger.include == 'refs' and 'r' or partial.bytes > work.most_joined and bytes_of(refs) > work.most_joined and 's' or 'e'
+  local texts, n = {}, 0
+  for _, position in ipairs(positions) do
+    local event = payloads[position] or recorded[position]
+    event = form == 'e' and event or head_of(event)
+    texts[n + 1], texts[n + 2] = length_of(event), event
+    n = n + 2
+  end
+  add_firing(work, partial, encode_firing(partial, step, refs, hops + 1, form, line_up(texts, n)), hops + 1)
+end
+
+-- Plans entries of the log for firings: few of them together, as redisstore/group.go has it. Known are the fields of the state that change with that.
+local function plan_log(plan, log, state, firings, known)
+  local first, ms, seq, size, stored = 1, math.max(now(), known.floor, known.settled), known.seq, known.size, known.stored
+  if ms > known.floor then
     seq = -1
   end
   while first <= #firings do
-    local parts, n, bytes = {}, 0, 0
-    while firings[first + n] and (n == 0 or n < 64 and bytes + #firings[first + n] <= 16384) do
-      parts[n + 1], bytes = sized(firings[first + n]), bytes + #firings[first + n]
-      n = n + 1
+    local texts, n, bytes = {}, 0, 0
+    while firings[first + n] and (n == 0 or n < 64 and bytes + #firings[first + n] <= 8000) do
+      local firing = firings[first + n]
+      texts[2 * n + 1], texts[2 * n + 2] = length_of(firing), firing
+      n, bytes = n + 1, bytes + #firing
     end
-    local entry = '\2' .. varint_text(n) .. table.concat(parts)
+    local entry = '\2' .. varint_text(n) .. line_up(texts, 2 * n)
     seq, first = seq + n, first + n
     plan[#plan + 1] = { 'XADD', log, int(ms) .. '-' .. int(seq), 'n', int(stored), 'e', entry }
     size, stored = size > 0 and size + (#entry - size) / 64 or #entry, stored + n

@@ -1,4 +1,4 @@
--- What a batch does with triggers: it offers events to partials and plans what is written. The loader puts this in front of apply, behind firing.
+-- What a batch does with triggers: it offers events to partials and plans what is written. The loader puts this in front of apply, behind shortcut.
 -- Nothing here writes, so that whatever goes wrong in it, nothing was done; apply runs the plan.
 
 local COUNTS = { 'firings', 'suppressed', 'over_cap', 'key_missing', 'ignored', 'loops', 'deadlines_dropped' }
@@ -6,48 +6,52 @@ local COUNTS = { 'firings', 'suppressed', 'over_cap', 'key_missing', 'ignored', 
 -- Reads the arguments that the header of apply lists, from the number of triggers on; keys of triggers begin at the given one. Returns nil where the
 -- batch has nothing to do with triggers, and where the arguments go on.
 local function read_work(arg, key)
-  local triggers, ARGV, KEYS = tonumber(ARGV[arg]), ARGV, KEYS
+  local ARGV, KEYS = ARGV, KEYS
+  local triggers = tonumber(ARGV[arg])
   if triggers == 0 then
     return nil, arg + 1
   end
   local work = {
-    triggers = {}, partials = {}, events = {}, payloads = {}, firings = {}, loops = {},
+    triggers = {}, partials = {}, events = {}, payloads = {}, firings = {}, loops = {}, weight = 0,
     most_partials = tonumber(ARGV[arg + 1]), most_bytes = tonumber(ARGV[arg + 2]), most_joined = tonumber(ARGV[arg + 3]), most_weight = tonumber(ARGV[arg + 4]),
   }
   arg = arg + 5
   for i = 1, triggers do
     local trigger = read_program(ARGV[arg])
-    trigger.name, trigger.mode, trigger.include, trigger.head = ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3], ARGV[arg + 4]
+    trigger.name, trigger.mode, trigger.include, trigger.head = ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3], varint_text(#ARGV[arg + 4]) .. ARGV[arg + 4]
     trigger.counts = { key_missing = tonumber(ARGV[arg + 5]), ignored = tonumber(ARGV[arg + 6]) }
     trigger.index, trigger.counters = KEYS[key], KEYS[key + 1]
-    trigger.scores, trigger.gone, trigger.earliest = {}, {}, NEVER
+    trigger.scores, trigger.gone, trigger.freed, trigger.openings, trigger.earliest = {}, {}, {}, {}, NEVER
     work.triggers[i], arg, key = trigger, arg + 7, key + 2
   end
-  local partials = tonumber(ARGV[arg])
-  arg = arg + 1
-  for i = 1, partials do
-    work.partials[i] = {
-      number = i, trigger = work.triggers[tonumber(ARGV[arg])], key = KEYS[key], member = ARGV[arg + 1], label = ARGV[arg + 2] ~= '' and ARGV[arg + 2],
-      state = false, parts = false, bytes = 0, last = false, next = NEVER, added = false, dropped = false, removed = false, wiped = false, settled = false,
-    }
-    arg, key = arg + 3, key + 1
+  local number = 0
+  for i = 1, triggers do
+    local trigger, last = work.triggers[i], number + tonumber(ARGV[arg])
+    arg = arg + 1
+    while number < last do
+      number = number + 1
+      work.partials[number] = {
+        number = number, trigger = trigger, key = KEYS[key], label = ARGV[arg], state = nil, parts = nil, own = nil, bytes = 0, last = nil, next = 0,
+        added = nil, dropped = nil, wiped = nil, text = nil, event = nil, freed = nil,
+      }
+      arg, key = arg + 1, key + 1
+    end
   end
   local events = tonumber(ARGV[arg])
   arg = arg + 1
   for i = 1, events do
-    local name, bytes = ARGV[arg], ARGV[arg + 2]
-    local position = sub(name, 1, POSITION)
-    work.events[i] = { name = name, position = position, ms = tonumber(sub(name, 1, 14)), time = tonumber(ARGV[arg + 1]), bytes = #bytes }
-    work.payloads[position], arg = bytes, arg + 3
+    local name, bytes = ARGV[arg], ARGV[arg + 1]
+    local position, stamp = sub(name, 1, POSITION), sub(name, 1, 14)
+    local ms = tonumber(stamp)
+    work.events[i] = { base = name, name = nil, position = position, stamp = '0' .. stamp, time = ms, ms = ms, own = ms, bytes = #bytes,
+      hops = tonumber(sub(name, 25, 26)) }
+    if #name > NAME - 2 then
+      work.events[i].base, work.events[i].own = sub(name, 1, NAME - 2), tonumber(sub(name, NAME - 1))
+    end
+    work.payloads[position], arg = bytes, arg + 2
   end
   work.offers, work.first = tonumber(ARGV[arg]), arg + 1
   return work, arg + 1 + 3 * work.offers
-end
-
--- The i-th offer: partial, event or nil, leaves.
-local function offer_at(work, i)
-  local arg = work.first + 3 * (i - 1)
-  return work.partials[tonumber(ARGV[arg])], work.events[tonumber(ARGV[arg + 1])], ARGV[arg + 2]
 end
 
 local function count(trigger, what)
@@ -60,38 +64,21 @@ local function size_of(command, key)
   return type(size) ~= 'table' and size or nil
 end
 
--- Reads the states of all partials. Returns what refuses the batch, if anything does: a key that holds something else, or so much that only some of the
--- offers can be made in this call.
-local function load_partials(work, schedule)
+-- Looks at the keys of the triggers. Returns what refuses the batch, if anything does: a key that holds something else.
+local function load_triggers(work, schedule)
   for i, trigger in ipairs(work.triggers) do
     trigger.size = size_of('ZCARD', trigger.index)
     if not trigger.size or not size_of('HLEN', trigger.counters) or not size_of('ZCARD', schedule) then
       return { 'unusable', 'trigger', i }
     end
-    trigger.tight = trigger.size + #work.partials > work.most_partials
-  end
-  local weight = 0
-  for i = 1, work.offers do
-    local partial, _, leaves = offer_at(work, i)
-    if not partial.parts then
-      local state = redis.pcall('HGET', partial.key, 's')
-      if type(state) == 'table' or state and not pcall(read_state, partial, state) then
-        return { 'unusable', 'partial', partial.number }
-      end
-      partial.parts, partial.counted = partial.parts or {}, state and true
-      weight = weight + (state and 2 * #state or 0) + partial.bytes
-    end
-    weight = weight + (partial.state and #leaves * #partial.state / 96 or 0)
-    if i > 1 and weight > work.most_weight then
-      return { 'heavy', i - 1 }
-    end
+    trigger.tight, trigger.plain = trigger.size + #work.partials > work.most_partials, is_plain(trigger)
   end
   return nil
 end
 
 -- Takes the events that are in use nowhere any more off a partial.
-local function release_dropped(work, partial)
-  local refs, used = partial.dropped and table.concat(partial.dropped) or '', nil
+local function release_dropped(partial)
+  local refs, used = partial.dropped and concat(partial.dropped) or '', nil
   for at = 1, #refs, REF do
     local name = sub(refs, at + 2, at + REF - 1)
     local sole = sub(name, -2) == '01' and not partial.trigger.sequence
@@ -113,7 +100,7 @@ local function release_dropped(work, partial)
       end
     end
   end
-  partial.dropped = false
+  partial.dropped = nil
 end
 
 -- What becomes of the root's occurrence: a firing, unless the cooldown suppresses it. Either way its events are used up.
@@ -123,12 +110,8 @@ local function conclude(work, partial, step, occurrence)
   if since and since >= 0 and since < trigger.cooldown then
     count(trigger, 'suppressed')
   else
-    local firing, hops = firing_of(work, partial, step, occurrence.refs)
-    local looped = hops > 16
-    local into = looped and work.loops or work.firings
-    into[#into + 1] = firing
-    count(trigger, looped and 'loops' or 'firings')
-    partial.last = trigger.cooldown > 0 and step.time
+    fire(work, partial, step, occurrence.refs)
+    partial.last = trigger.cooldown > 0 and step.time or nil
   end
   drop(partial, occurrence.refs)
 end
@@ -136,9 +119,10 @@ end
 -- Takes back what waits for a deadline, without effect, and counts it.
 local function disarm(partial, due)
   for number, node in ipairs(partial.trigger.nodes) do
-    local slots = node.kind == 'absent' and partial.parts[number]
+    local slots = node.kind == 'absent' and part_of(partial, number)
     if slots and slots[ARMED] and slots[ARMED].time == due then
       set_slot(partial, slots, ARMED, nil)
+      keep(partial, number, slots)
       count(partial.trigger, 'deadlines_dropped')
     end
   end
@@ -151,7 +135,7 @@ local function settle(work, partial, before)
   while at and at < before do
     if not due then
       clear(partial)
-      partial.last = false
+      partial.last = nil
     elseif partial.trigger.mode == 'off' then
       disarm(partial, at)
     else
@@ -175,6 +159,14 @@ local function count_leaves(leaves)
   return commas + 1
 end
 
+local function offer_leaf(partial, event, met, leaf, value)
+  local number = partial.trigger.leaves[leaf]
+  local occurrence = meet(partial, number, event, value)
+  if occurrence then
+    offer_up(met, partial.trigger.nodes[number], occurrence)
+  end
+end
+
 -- Offers an event to a partial: first to what resets it, then to the condition.
 local function offer_event(work, partial, event, leaves)
   if sub(leaves, 1, 1) == 'r' then
@@ -184,35 +176,38 @@ local function offer_event(work, partial, event, leaves)
   if leaves == '' then
     return
   end
-  local trigger, met, position = partial.trigger, {}, event.position
-  local step = { time = trigger.ages and event.ms or event.time, position = position, name = event.name .. digits(count_leaves(leaves), 2) }
-  partial.added = partial.added or {}
-  partial.added[#partial.added + 1] = position
+  local trigger, met = partial.trigger, {}
+  event.time, event.stamp = trigger.ages and event.ms or event.own, nil
+  event.name = event.base .. digits(count_leaves(leaves), 2)
   partial.bytes, partial.next = partial.bytes + event.bytes, -1
-  for leaf, value in string.gmatch(leaves, '(%d%d):?([^,]*)') do
-    local number = trigger.leaves[leaf]
-    local occurrence = meet(partial, number, step, value ~= '' and value)
-    if occurrence then
-      offer_up(met, trigger.nodes[number], occurrence)
+  if partial.added then
+    partial.added[#partial.added + 1] = event.position
+  else
+    partial.added = { event.position }
+  end
+  if #leaves == 2 then
+    offer_leaf(partial, event, met, leaves)
+  else
+    for leaf, value in string.gmatch(leaves, '(%d%d):?([^,]*)') do
+      offer_leaf(partial, event, met, leaf, value ~= '' and value)
     end
   end
-  local occurrence = evaluate(partial, step, met)
+  local occurrence = evaluate(partial, event, met)
   if occurrence then
-    conclude(work, partial, step, occurrence)
+    conclude(work, partial, event, occurrence)
   end
 end
 
-local function shorten(list, length)
-  for i = #list, length + 1, -1 do
-    list[i] = nil
-  end
+local function holds(partial)
+  return next(partial.parts) ~= nil or partial.last ~= nil
 end
 
 -- Keeps count of the partials that hold something.
-local function recount(partial, holds)
-  if holds ~= partial.counted then
-    partial.trigger.size = partial.trigger.size + (holds and 1 or -1)
-    partial.counted = holds
+local function recount(partial)
+  local now_holds = holds(partial)
+  if now_holds ~= partial.counted then
+    partial.trigger.size = partial.trigger.size + (now_holds and 1 or -1)
+    partial.counted = now_holds
   end
 end
 
@@ -225,30 +220,65 @@ local function copy(list)
   return same
 end
 
+-- What an event can change of a partial, and of what is counted and fired with it.
+local function save(work, partial)
+  local saved = {
+    parts = {}, bytes = partial.bytes, last = partial.last, wiped = partial.wiped, added = copy(partial.added), removed = copy(partial.removed),
+    firings = #work.firings, loops = #work.loops, counts = {},
+  }
+  for number, node in ipairs(partial.trigger.nodes) do
+    local part = partial.parts[number]
+    if type(part) == 'table' and not part.away then
+      local slots = {}
+      for i = 1, node.size do
+        slots[i] = part[i]
+      end
+      part = slots
+    end
+    saved.parts[number] = part
+  end
+  for _, what in ipairs(COUNTS) do
+    saved.counts[what] = partial.trigger.counts[what]
+  end
+  return saved
+end
+
+local function restore(work, partial, saved)
+  partial.parts, partial.bytes, partial.last, partial.wiped, partial.added, partial.removed = saved.parts, saved.bytes, saved.last, saved.wiped, saved.added, saved.removed
+  for _, list in ipairs({ { work.firings, saved.firings }, { work.loops, saved.loops } }) do
+    for i = #list[1], list[2] + 1, -1 do
+      list[1][i] = nil
+    end
+  end
+  partial.trigger.counts = saved.counts
+end
+
 -- Offers an event to a partial where a cap may not allow it: what would leave more than that is not recorded, and changes nothing.
 local function try_event(work, partial, event, leaves)
-  local trigger, original = partial.trigger, partial.state
-  release_dropped(work, partial)
-  local state, wiped, added, removed = state_of(partial), partial.wiped, copy(partial.added), copy(partial.removed)
-  recount(partial, state ~= nil)
-  local counts, firings, loops = trigger.counts, #work.firings, #work.loops
-  trigger.counts = {}
-  for _, what in ipairs(COUNTS) do
-    trigger.counts[what] = counts[what]
-  end
+  local trigger = partial.trigger
+  release_dropped(partial)
+  recount(partial)
+  local saved, held = save(work, partial), holds(partial)
   offer_event(work, partial, event, leaves)
-  release_dropped(work, partial)
-  local holds = state_of(partial) ~= nil
-  if partial.bytes <= work.most_bytes and (not holds or state or trigger.size < work.most_partials) then
-    recount(partial, holds)
-    return
+  release_dropped(partial)
+  if partial.bytes > work.most_bytes or holds(partial) and not held and trigger.size >= work.most_partials then
+    restore(work, partial, saved)
+    count(trigger, 'over_cap')
   end
-  read_state(partial, state or false)
-  partial.state, partial.wiped, partial.added, partial.removed = original, wiped, added, removed
-  shorten(work.firings, firings)
-  shorten(work.loops, loops)
-  trigger.counts = counts
-  count(trigger, 'over_cap')
+  recount(partial)
+end
+
+-- Reads a partial to which the first offer is made, or makes that one short. Returns whether it did.
+local function begin(work, partial, event, leaves)
+  local state = read(partial, 'HGET', 's') or nil
+  if shortcut(work, partial, state, event, leaves) then
+    partial.state = state
+    return true
+  end
+  read_state(partial, state)
+  partial.counted = state ~= nil
+  work.weight = work.weight + 2 * (state and #state or 0) + partial.bytes
+  return false
 end
 
 -- Makes an offer to a partial whose deadlines up to then are settled.
@@ -265,16 +295,40 @@ local function make_offer(work, partial, event, leaves, before)
   end
 end
 
--- Makes all offers; where it is only about deadlines, they are those before a time. Returns what refuses the batch, if anything does: a partial that turns
--- out to be none.
+-- Makes all offers; where it is only about deadlines, they are those before a time. Returns how many of them one call can make, where it is not all.
 local function make_offers(work, before)
+  local ARGV, arg = ARGV, work.first
   for i = 1, work.offers do
-    local partial, event, leaves = offer_at(work, i)
-    if not pcall(make_offer, work, partial, event, leaves, event and event.ms or before) then
-      return { 'unusable', 'partial', partial.number }
+    local partial, event, leaves = work.partials[tonumber(ARGV[arg])], work.events[tonumber(ARGV[arg + 1])], ARGV[arg + 2]
+    local short = false
+    work.current, arg = partial, arg + 3
+    if partial.text or partial.freed then
+      unfold(partial)
+    elseif not partial.parts then
+      short = begin(work, partial, event, leaves)
+    end
+    if i > 1 and work.weight > work.most_weight then
+      return i - 1
+    elseif not short then
+      make_offer(work, partial, event, leaves, event and event.ms or before)
     end
   end
   return nil
+end
+
+-- Does all that a batch does with triggers, but for writing it. Returns what refuses the batch, if anything does: what is no partial, or that it is too much.
+local function join(work, schedule, before)
+  local refused = load_triggers(work, schedule)
+  if refused then
+    return refused
+  end
+  local ok, most = pcall(make_offers, work, before)
+  if not ok and work.failure then
+    return redis.error_reply(work.failure)
+  elseif not ok then
+    return { 'unusable', 'partial', work.current.number }
+  end
+  return most and { 'heavy', most }
 end
 
 -- Plans a command with any number of arguments.
@@ -284,64 +338,78 @@ local function plan_many(plan, command, key, args)
   end
 end
 
--- The recorded events of a partial that are gone.
-local function gone_events(work, partial)
-  local gone = {}
-  if partial.wiped then
-    local before = { trigger = partial.trigger }
+-- Plans a command as it stands, in parts where it is long.
+local function plan_whole(plan, command)
+  if #command <= 1000 then
+    plan[#plan + 1] = command
+    return
+  end
+  for first = 3, #command, 1000 do
+    plan[#plan + 1] = { command[1], command[2], unpack(command, first, math.min(first + 999, #command)) }
+  end
+end
+
+-- Adds to a list the recorded events of a partial that are gone.
+local function add_gone(work, partial, gone)
+  for _, position in ipairs(partial.removed or {}) do
+    if not work.payloads[position] then
+      gone[#gone + 1] = position
+    end
+  end
+  if partial.wiped and partial.state then
+    local before, seen = { trigger = partial.trigger, key = partial.key }, {}
     read_state(before, partial.state)
-    local refs, seen = used_refs(before), {}
+    local refs = used_refs(before)
     for at = 3, #refs, REF do
       local position = sub(refs, at, at + POSITION - 1)
       if not seen[position] then
         seen[position], gone[#gone + 1] = true, position
       end
     end
-    return gone
   end
-  for _, position in ipairs(partial.removed or {}) do
-    if not work.payloads[position] then
-      gone[#gone + 1] = position
-    end
-  end
-  return gone
 end
 
--- Plans what is written of a partial that holds something.
-local function plan_kept(plan, work, partial, state)
-  local trigger = partial.trigger
-  local fields, removed = { 's', state }, partial.removed or {}
+-- Plans what is written of a partial that holds something. Its key is never deleted in between.
+local function plan_kept(plan, work, partial)
+  if partial.dropped then
+    release_dropped(partial)
+  end
+  local added, removed, command, gone = partial.added, partial.removed, { 'HSET', partial.key, 's', '' }, partial.state and {}
   if not partial.state then
-    fields[3], fields[4] = 'k', partial.label or ''
+    command[5], command[6] = 'k', partial.label
   end
-  for _, position in ipairs(partial.added or {}) do
-    if not removed[position] then
-      fields[#fields + 1], fields[#fields + 2] = position, work.payloads[position]
+  for i = 1, added and #added or 0 do
+    if not (removed and removed[added[i]]) then
+      local n = #command
+      command[n + 1], command[n + 2] = added[i], work.payloads[added[i]]
     end
   end
-  plan_many(plan, 'HSET', partial.key, fields)
-  if partial.state and (partial.wiped or partial.removed) then
-    plan_many(plan, 'HDEL', partial.key, gone_events(work, partial))
+  command[4] = state_of(partial, command, gone)
+  if command[4] == partial.state then
+    return
+  end
+  plan_whole(plan, command)
+  if gone then
+    add_gone(work, partial, gone)
+    plan_many(plan, 'HDEL', partial.key, gone)
   end
 end
 
--- Plans what is written of a partial. Its key is never deleted while anything of it stays.
+-- Plans what is written of a partial.
 local function plan_partial(plan, work, partial)
   local trigger, scores = partial.trigger, partial.trigger.scores
-  local holds = partial.last or next(partial.parts)
-  if holds and partial.dropped then
-    release_dropped(work, partial)
-  end
-  local state = holds and state_of(partial)
-  if state then
-    if state ~= partial.state then
-      plan_kept(plan, work, partial, state)
+  if partial.text or not partial.freed and holds(partial) then
+    if partial.text then
+      plan[#plan + 1] = { 'HSET', partial.key, 's', partial.text, 'k', partial.label, partial.event.position, work.payloads[partial.event.position] }
+    else
+      plan_kept(plan, work, partial)
     end
-    scores[#scores + 1], scores[#scores + 2] = partial.next < NEVER and partial.next or '+inf', partial.member
+    local n = #scores
+    scores[n + 1], scores[n + 2] = partial.next < NEVER and partial.next or '+inf', member_of(partial)
     trigger.earliest = math.min(trigger.earliest, partial.next)
   elseif partial.state or partial.settled then
-    plan[#plan + 1] = { 'UNLINK', partial.key }
-    trigger.gone[#trigger.gone + 1] = partial.member
+    local n = #trigger.gone + 1
+    trigger.freed[n], trigger.gone[n] = partial.key, member_of(partial)
   end
 end
 
@@ -354,6 +422,9 @@ local function plan_work(plan, work, schedule)
   for _, trigger in ipairs(work.triggers) do
     plan_many(plan, 'ZADD', trigger.index, trigger.scores)
     plan_many(plan, 'ZREM', trigger.index, trigger.gone)
+    for first = 1, #trigger.freed, 1000 do
+      plan[#plan + 1] = { 'UNLINK', unpack(trigger.freed, first, math.min(first + 999, #trigger.freed)) }
+    end
     earliest[#earliest + 1], earliest[#earliest + 2] = trigger.earliest < NEVER and trigger.earliest or '+inf', trigger.name
     for _, what in ipairs(COUNTS) do
       if (trigger.counts[what] or 0) > 0 then

@@ -1,8 +1,9 @@
 -- Partials: what triggers have recorded and not fired. The loader puts this in front of apply, behind common.
 --
 -- A partial is a hash. It holds each recorded event once, encoded, under its position, so that payloads are read only for a firing and never
--- written again; "k", its key as firings carry it; and "s", its state. In the state everything has a fixed width or its length before it, so that
--- reading and writing it costs little however many events are counted:
+-- written again; "k", its key as firings carry it; "s", its state; and under "n" and the number of a node what is recorded there, where that is too
+-- much to be read and written with everything else. Everything has a fixed width or its length before it, since making a string costs Lua about
+-- 2 ns for each byte:
 --
 --   position  24  milliseconds (14 digits), number (10)
 --   time      15  milliseconds
@@ -11,22 +12,27 @@
 --   record        an event that a leaf counts: time, name, for distinct ones "=" and 32 characters that stand for the value; in order of time
 --   slot          number (2), time, position, length of the refs (7), refs
 --   state         "1", bytes of all recorded events (10), time of the last firing or blanks (15), when something happens by itself (15, see
---                 next_of), then for each node that holds anything: its number (3), length of what follows (7), records of a leaf or slots of
---                 another node
+--                 next_of), then for each node that holds anything: its number (3), length of what follows (7), records of a leaf or slots of another
+--                 node; or, where these have a field of their own, "@", what times_of says of them (15, 15)
 --
 -- A slot of an all or at_least is a child's occurrence. One of a sequence is the chain of so many steps, with time and position of the first. An
 -- absent has two: the event that came last (no refs: it is never joined), and what armed it, with the deadline as its time.
 --
 -- Here, a partial is a table: parts has by the number of a node the list of a leaf, a string, or the slots of another node, a table of occurrences;
--- an occurrence has a time, a position and refs.
-local POSITION, TIME, NAME, REF, SLOT, HEADER = 24, 15, 36, 38, 48, 41
+-- an occurrence has a time, a position and refs. What has a field of its own is read when it is asked for.
+local POSITION, TIME, NAME, REF, SLOT, HEADER, INLINE = 24, 15, 36, 38, 48, 41, 600
 local SEEN, ARMED = 1, 2
 local NEVER = 999999999999999
-local sub, format = string.sub, string.format
+local sub, format, concat = string.sub, string.format, table.concat
+
+-- The hash of the key, by which the trigger lists the partial: the end of its own key.
+local function member_of(partial)
+  return sub(partial.key, -32)
+end
 
 local digits_of = {}
 
--- A small number in so many digits. Few different ones come up in a call.
+-- A number in so many digits. The same few come up again and again in a call.
 local function digits(n, width)
   local known = digits_of[width]
   if not known then
@@ -35,33 +41,38 @@ local function digits(n, width)
   end
   local text = known[n]
   if not text then
-    text = format('%0' .. width .. 'd', n)
+    text = format('%0' .. width .. '.0f', n)
     known[n] = text
   end
   return text
 end
 
-local function time_text(t)
-  return format('%015d', t)
+-- Calls a command on a partial. What is wrong with the server is wrong with the call; the wrong type is wrong with the partial.
+local function read(partial, command, ...)
+  local reply = redis.pcall(command, partial.key, ...)
+  if type(reply) == 'table' and reply.err then
+    partial.failure = sub(reply.err, 1, 9) ~= 'WRONGTYPE' and reply.err or nil
+    error(reply.err)
+  end
+  return reply
 end
 
-local function read_slots(state, at, last)
-  local slots = {}
-  while at <= last do
+local function read_slots(text)
+  local slots, at = {}, 1
+  while at <= #text do
     local refs = at + SLOT
-    local next_slot = refs + tonumber(sub(state, at + 41, at + 47))
-    slots[tonumber(sub(state, at, at + 1))] = {
-      time = tonumber(sub(state, at + 2, at + 16)), position = sub(state, at + 17, at + 40), refs = sub(state, refs, next_slot - 1),
+    local behind = refs + tonumber(sub(text, at + 41, at + 47))
+    slots[tonumber(sub(text, at, at + 1))] = {
+      time = tonumber(sub(text, at + 2, at + 16)), position = sub(text, at + 17, at + 40), refs = sub(text, refs, behind - 1),
     }
-    at = next_slot
+    at = behind
   end
   return slots
 end
 
--- Fills a partial with its state, false where there is none. Raises an error where it is not a state.
+-- Fills a partial with its state, nil where there is none. Raises an error where it is not a state.
 local function read_state(partial, state)
-  local parts = {}
-  partial.state, partial.parts, partial.bytes, partial.last, partial.next = state, parts, 0, false, NEVER
+  partial.state, partial.parts, partial.own, partial.bytes, partial.last, partial.next = state, {}, nil, 0, nil, NEVER
   if not state then
     return
   end
@@ -69,79 +80,139 @@ local function read_state(partial, state)
     error('not the state of a partial')
   end
   local trigger, at = partial.trigger, HEADER + 1
-  local nodes = trigger.nodes
   partial.bytes, partial.next = tonumber(sub(state, 2, 11)), tonumber(sub(state, 27, 41))
-  if trigger.cooldown > 0 then
-    partial.last = tonumber(sub(state, 12, 26)) or false
-  end
+  partial.last = trigger.cooldown > 0 and tonumber(sub(state, 12, 26)) or nil
   while at <= #state do
     local number, first = tonumber(sub(state, at, at + 2)), at + 10
-    at = first + tonumber(sub(state, at + 3, at + 9))
-    if nodes[number].size > 0 then
-      parts[number] = read_slots(state, first, at - 1)
+    local behind = first + tonumber(sub(state, at + 3, at + 9))
+    local text = sub(state, first, behind - 1)
+    if sub(text, 1, 1) == '@' then
+      partial.parts[number] = { due = tonumber(sub(text, 2, 16)), useful = tonumber(sub(text, 17)), away = true }
+      partial.own = partial.own or {}
+      partial.own[number] = true
     else
-      parts[number] = sub(state, first, at - 1)
+      partial.parts[number] = trigger.nodes[number].size > 0 and read_slots(text) or text
     end
+    at = behind
   end
 end
 
-local function slots_text(slots, size)
-  local text = ''
-  for i = 1, size do
-    local slot = slots[i]
-    if slot then
-      local refs = slot.refs
-      text = text .. digits(i, 2) .. time_text(slot.time) .. slot.position .. digits(#refs, 7) .. refs
+-- What is recorded at a node, or nil.
+local function part_of(partial, number)
+  local part = partial.parts[number]
+  if type(part) == 'table' and part.away then
+    local text = read(partial, 'HGET', 'n' .. number) or error('a part of a partial is missing')
+    part = partial.trigger.nodes[number].size > 0 and read_slots(text) or text
+    partial.parts[number], partial.own[number] = part, text
+  end
+  return part
+end
+
+-- Records slots at a node.
+local function keep(partial, number, slots)
+  partial.parts[number] = next(slots) and slots or nil
+end
+
+-- The deadline of what is recorded at a node, NEVER where there is none, and the last millisecond at which anything of it can be of use, -1 where only
+-- the deadline matters.
+local function times_of(trigger, node, part)
+  if type(part) == 'string' then
+    return NEVER, trigger.ages and tonumber(sub(part, -node.width, TIME - node.width - 1)) + node.window or NEVER
+  elseif part.away then
+    return part.due, part.useful
+  end
+  local due, useful = NEVER, -1
+  for i = 1, node.size do
+    local slot = part[i]
+    if slot and i == ARMED and node.kind == 'absent' then
+      due = slot.time
+    elseif slot then
+      local last = trigger.ages and node.window > 0 and slot.time + node.window or NEVER
+      useful = last > useful and last or useful
     end
   end
-  return text
+  return due, useful
 end
 
 -- When something happens to a partial by itself: its earliest deadline, or where there is none the last millisecond at which anything that is recorded
 -- can be of use; nil where nothing is recorded. The second result says that it is a deadline.
 local function next_of(partial)
   local trigger, parts = partial.trigger, partial.parts
-  local due, useful = nil, -1
+  local due, useful = NEVER, -1
   for number, node in ipairs(trigger.nodes) do
     local part = parts[number]
-    if part and node.size == 0 then
-      useful = math.max(useful, trigger.ages and tonumber(sub(part, -node.width, TIME - node.width - 1)) + node.within or NEVER)
-    elseif part then
-      for i = 1, node.size do
-        local slot = part[i]
-        if slot and node.kind == 'absent' and i == ARMED then
-          due = math.min(due or NEVER, slot.time)
-        elseif slot then
-          useful = math.max(useful, trigger.ages and node.window > 0 and slot.time + node.window or NEVER)
-        end
-      end
+    if part then
+      local part_due, part_useful = times_of(trigger, node, part)
+      due = part_due < due and part_due or due
+      useful = part_useful > useful and part_useful or useful
     end
   end
   if partial.last then
     useful = math.max(useful, trigger.ages and partial.last + trigger.cooldown - 1 or NEVER)
   end
-  return due or useful >= 0 and useful or nil, due ~= nil
+  if due < NEVER then
+    return due, true
+  end
+  return useful >= 0 and useful or nil, false
 end
 
--- The state of a partial, or nil where it holds nothing.
-local function state_of(partial)
-  local parts, text = partial.parts, ''
-  if next(parts) then
-    for number, node in ipairs(partial.trigger.nodes) do
-      local part = parts[number]
-      if part and node.size > 0 then
-        part = slots_text(part, node.size)
-      end
-      if part and part ~= '' then
-        text = text .. digits(number, 3) .. digits(#part, 7) .. part
-      end
+local BLANKS, NONE = string.rep(' ', TIME), {}
+local texts = {} -- used again and again
+
+-- Puts what is recorded at a node into texts, behind the first n; returns how many there are then, and its length.
+local function add_part(n, node, part)
+  if type(part) == 'string' then
+    texts[n + 1] = part
+    return n + 1, #part
+  end
+  local length = 0
+  for i = 1, node.size do
+    local slot = part[i]
+    if slot then
+      local refs = slot.refs
+      texts[n + 1], texts[n + 2], texts[n + 3], texts[n + 4], texts[n + 5] = digits(i, 2), digits(slot.time, TIME), slot.position, digits(#refs, 7), refs
+      n, length = n + 5, length + SLOT + #refs
     end
   end
-  if text == '' and not partial.last then
-    return nil
-  end
+  return n, length
+end
+
+-- Puts in what stands for a part that has a field of its own.
+local function add_times(n, trigger, node, part)
+  local due, useful = times_of(trigger, node, part)
+  texts[n + 1], texts[n + 2], texts[n + 3] = '@', digits(due, TIME), digits(useful, TIME)
+  return n + 3, 1 + 2 * TIME
+end
+
+-- The state of a partial that holds something. Fields of its parts that have to be written are added to fields, names of those that have to go to lost.
+local function state_of(partial, fields, lost)
+  local trigger, parts, own, n = partial.trigger, partial.parts, partial.own or NONE, 4
   partial.next = next_of(partial)
-  return '1' .. digits(partial.bytes, 10) .. (partial.last and time_text(partial.last) or '               ') .. time_text(partial.next) .. text
+  texts[1], texts[2], texts[3], texts[4] = '1', digits(partial.bytes, 10), partial.last and digits(partial.last, TIME) or BLANKS, digits(partial.next, TIME)
+  for number, node in ipairs(trigger.nodes) do
+    local part, length = parts[number], 0
+    if part then
+      local first = n + 2
+      if type(part) == 'table' and part.away then
+        n, length = add_times(first, trigger, node, part)
+      else
+        n, length = add_part(first, node, part)
+      end
+      if length > INLINE then
+        local text = concat(texts, '', first + 1, n)
+        if own[number] ~= text then
+          fields[#fields + 1], fields[#fields + 2] = 'n' .. number, text
+        end
+        n = add_times(first, trigger, node, part)
+      end
+      texts[first - 1], texts[first] = digits(number, 3), digits(length > INLINE and 1 + 2 * TIME or length, 7)
+      length = type(part) == 'table' and part.away and INLINE + 1 or length
+    end
+    if own[number] and length <= INLINE then
+      lost[#lost + 1] = 'n' .. number
+    end
+  end
+  return concat(texts, '', 1, n)
 end
 
 -- Notes refs that are not used any more in one place.
@@ -164,29 +235,30 @@ end
 -- Forgets all but the last firing.
 local function clear(partial)
   partial.wiped, partial.parts, partial.bytes = true, {}, 0
-  partial.added, partial.removed, partial.dropped = false, false, false
+  partial.added, partial.removed, partial.dropped = nil, nil, nil
 end
 
 -- The refs of the records from one place of a list to another.
 local function refs_of(list, node, first, last)
-  local refs = {}
+  local refs, n = {}, 0
   for at = first + TIME, last, node.width do
-    refs[#refs + 1] = node.leaf .. sub(list, at, at + NAME - 1)
+    n = n + 1
+    refs[n] = node.leaf .. sub(list, at, at + NAME - 1)
   end
-  return table.concat(refs)
+  return concat(refs)
 end
 
 -- All refs that are in use.
 local function used_refs(partial)
   local refs = {}
   for number, node in ipairs(partial.trigger.nodes) do
-    local part = partial.parts[number]
-    if part and node.size == 0 then
+    local part = part_of(partial, number)
+    if type(part) == 'string' then
       refs[#refs + 1] = refs_of(part, node, 1, #part)
     end
     for i = 1, part and node.size or 0 do
       refs[#refs + 1] = part[i] and part[i].refs
     end
   end
-  return table.concat(refs)
+  return concat(refs)
 end

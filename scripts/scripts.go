@@ -46,7 +46,7 @@ type Set struct {
 // Load returns the scripts as the given dialect wants them.
 func Load(d Dialect) *Set {
 	common, evaluation := read("common"), ""
-	for _, name := range []string{"partial", "condition", "firing", "join"} {
+	for _, name := range []string{"partial", "condition", "firing", "shortcut", "join"} {
 		evaluation += read(name)
 	}
 	script := func(name string) *Script {

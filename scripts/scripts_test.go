@@ -24,7 +24,7 @@ var (
 )
 
 // shared are parts of scripts.
-var shared = []string{"common", "partial", "condition", "firing", "join"}
+var shared = []string{"common", "partial", "condition", "firing", "shortcut", "join"}
 
 func luaFiles(t *testing.T) map[string]string {
 	t.Helper()
