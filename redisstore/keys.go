@@ -83,7 +83,7 @@ func (k keys) permits(subscription string) string  { return k.prefix + "p:" + su
 
 func (k keys) triggers() string                      { return k.prefix + "triggers" }
 func (k keys) partials(trigger string) string        { return k.prefix + "t:" + trigger }
-func (k keys) partial(trigger, hash string) string        { return k.partials(trigger) + ":" + hash }
+func (k keys) partial(trigger, hash string) string   { return k.partials(trigger) + ":" + hash }
 func (k keys) triggerCounters(trigger string) string { return k.prefix + "tc:" + trigger }
 
 // generation names a generation of a trigger.
