@@ -170,6 +170,7 @@ var listed = []mutation{
 	{"apply", "(s[1] or '0-0') ~= from or (s[2] or '') ~= from_target", "(s[2] or '') ~= from_target"},
 	{"apply", "(s[1] or '0-0') ~= from or (s[2] or '') ~= from_target", "(s[1] or '0-0') ~= from"},
 	{"apply", "not entry_at(log, to) then", "false then"},
+	{"append", "math.max(now(), tonumber(s[9] or 0))", "now()"},
 	{"apply", "if (s[3] or '') ~= token and (settles or not older_than_changes()) then", "if false then"},
 	{"apply", "if (s[3] or '') ~= token and (settles or not older_than_changes()) then", "if (s[3] or '') ~= token then"},
 	{"apply", "return first and at_or_before(to, last)", "return at_or_before(to, last)"},
