@@ -244,7 +244,7 @@ var listed = []mutation{
 	{"purge", "  if at_or_before(entry, horizon) then", "  if false then"},
 	{"purge", "page - #dropped - 1", "page - 1"},
 
-	{"rotate", "math.max(now(), tonumber(s[2] or 0))", "now()"},
+	{"rotate", "math.max(now(), tonumber(s[2] or 0), tonumber(s[3] or 0))", "now()"},
 	{"rotate", "if redis.call('HGET', KEYS[1], 'ring' .. slot) == int(bucket) then", "if false then"},
 
 	{"permit", "if #ARGV > 4 then", "if false then"},

@@ -11,9 +11,9 @@ ARGV     none
 
 RETURNS  "rotated" | "current" (it was in use already)
 ]]
-local s = redis.call('HMGET', KEYS[1], 'window', 'floor')
+local s = redis.call('HMGET', KEYS[1], 'window', 'floor', 'settled')
 local half = math.floor(tonumber(s[1]) / 2)
-local bucket = math.floor(math.max(now(), tonumber(s[2] or 0)) / half)
+local bucket = math.floor(math.max(now(), tonumber(s[2] or 0), tonumber(s[3] or 0)) / half)
 local slot = bucket % 3
 if redis.call('HGET', KEYS[1], 'ring' .. slot) == int(bucket) then
   return 'current'
