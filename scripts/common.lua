@@ -143,3 +143,10 @@ local function reschedule(schedule, subscription, fresh, retries, leases, max, t
   end
   return at
 end
+
+-- What stands for an encoded event where the whole of it has no room: all up to its source.
+local function head_of(event)
+  local length, at = varint(event, 3)
+  length, at = varint(event, at + length)
+  return string.sub(event, 1, at + length - 1)
+end
