@@ -19,6 +19,7 @@ type call struct {
 	r      *http.Request
 	caller *caller
 	param  string // what the path has in the place of {ref} or {position}
+	second string // and in the place of {id}
 }
 
 // route is one operation of the API.
@@ -37,6 +38,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/v1/events", scope: ReadScope, handle: s.listEvents},
 		{method: "GET", path: "/v1/events/stream", scope: ReadScope, handle: s.streamEvents, stream: true},
 		{method: "GET", path: "/v1/events/{position}", scope: ReadScope, handle: s.showEvent},
+		{method: "GET", path: "/v1/events/{position}/explain", scope: ReadScope, handle: s.explainEvent},
 
 		{method: "POST", path: "/v1/subscriptions", scope: ManageScope, handle: s.subscriptions.post},
 		{method: "GET", path: "/v1/subscriptions", scope: ReadScope, handle: s.subscriptions.getAll},
@@ -49,9 +51,15 @@ func (s *Server) routes() []route {
 		{method: "POST", path: "/v1/triggers", scope: ManageScope, handle: s.triggers.post},
 		{method: "GET", path: "/v1/triggers", scope: ReadScope, handle: s.triggers.getAll},
 		{method: "GET", path: "/v1/triggers/{ref}", scope: ReadScope, handle: s.triggers.get},
-		{method: "PUT", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.triggers.put},
+		{method: "PUT", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.putTrigger},
 		{method: "PATCH", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.triggers.patchNamed},
 		{method: "DELETE", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.deleteTrigger},
+		{method: "GET", path: "/v1/triggers/{ref}/partials", scope: ReadScope, handle: s.listPartials},
+		{method: "POST", path: "/v1/triggers/{ref}/partials/drop", scope: ManageScope, handle: s.dropPartials},
+		{method: "DELETE", path: "/v1/triggers/{ref}/partials/{id}", scope: ManageScope, handle: s.deletePartial},
+		{method: "GET", path: "/v1/triggers/{ref}/firings", scope: ReadScope, handle: s.listFirings},
+		{method: "POST", path: "/v1/triggers/dry-run", scope: ReadScope, handle: s.dryRunTrigger},
+		{method: "POST", path: "/v1/triggers/backtest", scope: ReadScope, handle: s.backtestTrigger},
 
 		{method: "GET", path: "/v1/dead-letters", scope: ReadScope, handle: s.listDeadLetters},
 
@@ -96,11 +104,9 @@ func (s *Server) serve(rt route, c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	param := ""
-	if values := c.ParamValues(); len(values) > 0 {
-		param = values[0]
-	}
-	return rt.handle(call{c.Response(), c.Request(), caller, param})
+	var params [2]string
+	copy(params[:], c.ParamValues())
+	return rt.handle(call{c.Response(), c.Request(), caller, params[0], params[1]})
 }
 
 // begin sets the headers that every answer has, among them the request's id, where the client sent one that is harmless.

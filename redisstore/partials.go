@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,7 +41,7 @@ func (s *Store) parsePartialsCursor(text string) (c partialsCursor, err error) {
 	return partialsCursor{p, rank, parts[2]}, nil
 }
 
-// Partials lists what a trigger has recorded; see router.PartialReader.
+// Partials lists what a trigger has recorded; see router.PartialBrowser.
 func (s *Store) Partials(ctx context.Context, c *router.CompiledTrigger, cursor string, limit int) (list []router.Partial, next string, err error) {
 	at, err := s.parsePartialsCursor(cursor)
 	if err != nil {
@@ -84,7 +85,7 @@ func (s *Store) rankBehind(ctx context.Context, index string, at partialsCursor)
 	return rank + 1, nil
 }
 
-// Partial finds what a trigger has recorded for a key; see router.PartialReader.
+// Partial finds what a trigger has recorded for a key; see router.PartialBrowser.
 func (s *Store) Partial(ctx context.Context, c *router.CompiledTrigger, hash router.KeyHash) (p router.Partial, ok bool, err error) {
 	for partition := range s.keys {
 		list, err := s.readPartials(ctx, c, partition, []string{hash.String()})
@@ -132,4 +133,42 @@ func (s *Store) readPartials(ctx context.Context, c *router.CompiledTrigger, par
 		list = append(list, p)
 	}
 	return list, nil
+}
+
+// DropKeys drops partials; see router.PartialBrowser.
+func (s *Store) DropKeys(ctx context.Context, t router.Trigger, keys []router.KeyHash) (total int64, err error) {
+	for partition := range s.keys {
+		for page := range slices.Chunk(keys, freePage) {
+			n, err := s.DropPartials(ctx, partition, t.ID, t.Generation, page)
+			total += int64(n)
+			if err != nil {
+				return total, err
+			}
+		}
+	}
+	return total, nil
+}
+
+// DropAllKeys drops what a trigger has recorded; see router.PartialBrowser.
+func (s *Store) DropAllKeys(ctx context.Context, t router.Trigger) (total int64, err error) {
+	name := generation(t.ID, t.Generation)
+	for partition, k := range s.keys {
+		left, err := s.reader.ZCard(ctx, k.partials(name)).Result()
+		for err == nil && left > 0 {
+			members, failed := s.reader.ZRange(ctx, k.partials(name), 0, min(left, freePage)-1).Result()
+			if failed != nil {
+				return total, unavailable(failed, "list partials")
+			}
+			if len(members) == 0 {
+				break
+			}
+			var freed router.Freed
+			freed, err = s.drop(ctx, partition, "", t.ID, name, "some", members)
+			total, left = total+int64(freed.Partials), left-int64(len(members))
+		}
+		if err != nil {
+			return total, unavailable(err, "drop partials")
+		}
+	}
+	return total, nil
 }

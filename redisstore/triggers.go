@@ -16,7 +16,7 @@ func (s *Store) CreateTrigger(ctx context.Context, t router.Trigger) (router.Tri
 	if err != nil {
 		return t, err
 	}
-	t.ID, t.Created, t.Updated = id, now, now
+	t.ID, t.Created, t.Updated, t.Since = id, now, now, now
 	t.Version, err = s.define(ctx, triggerKind(), id, "0", t.Name, router.AppendStoredTrigger(nil, t))
 	return t, err
 }
@@ -28,6 +28,9 @@ func (s *Store) ReplaceTrigger(ctx context.Context, t router.Trigger) (router.Tr
 		return t, err
 	}
 	t.Updated = now
+	if t.Since.IsZero() {
+		t.Since = now
+	}
 	t.Version, err = s.define(ctx, triggerKind(), t.ID, strconv.FormatUint(t.Version, 10), t.Name, router.AppendStoredTrigger(nil, t))
 	return t, err
 }

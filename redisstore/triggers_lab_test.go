@@ -177,7 +177,7 @@ func (l *lab) batch(records []router.Record) router.Batch {
 					partials[c.ID+key] = p
 					b.Work.Partials = append(b.Work.Partials, router.WorkPartial{Trigger: i, Hash: o.Key.Hash(), Key: key})
 				}
-				b.Work.Offers = append(b.Work.Offers, router.Offer{Partial: p, Event: event, Reset: o.Reset, Leaves: o.Leaves})
+				b.Work.Offers = append(b.Work.Offers, router.Offer{Partial: p, Event: event, Reset: len(o.Resets) > 0, Leaves: o.Leaves})
 			}
 		}
 	}

@@ -8,7 +8,7 @@ import (
 // KeyOffer is what an event has for one partial of a trigger.
 type KeyOffer struct {
 	Key    Key
-	Reset  bool      // it meets a leaf of reset_on
+	Resets []int     // leaves of reset_on that it meets
 	Leaves []MetLeaf // those of when that it meets
 }
 
@@ -50,7 +50,7 @@ func (c *CompiledTrigger) keyOffers(reader *valueReader, met []int, miss func(le
 		}
 		o := offerOf(&offers, key)
 		if leaf.Reset {
-			o.Reset = true
+			o.Resets = append(o.Resets, number)
 		} else {
 			o.Leaves = append(o.Leaves, MetLeaf{Leaf: number, Distinct: distinct})
 		}

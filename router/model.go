@@ -26,8 +26,8 @@ type ModelConfig struct {
 	MaxPartialBytes int // how many bytes of events each may hold. Defaults to 4 MiB.
 	// Heard is told what becomes of each event at each leaf that it meets, at once and whenever it changes. Nobody by default.
 	Heard func(LeafFate)
-	// Only leaves out all keys but this one. Nil by default.
-	Only *KeyHash
+	// Only leaves out all keys but these. Defaults to none being left out.
+	Only []KeyHash
 }
 
 // NewModel returns a Model of a trigger that has nothing recorded.
@@ -51,7 +51,7 @@ func (m *Model) Enable(enabled bool) { m.enabled = enabled }
 func (m *Model) Offer(r Record) []Firing {
 	m.firings = nil
 	for _, o := range m.offersOf(r) {
-		if m.config.Only == nil || o.Key.Hash() == *m.config.Only {
+		if len(m.config.Only) == 0 || slices.Contains(m.config.Only, o.Key.Hash()) {
 			m.offer(r, o)
 		}
 	}
@@ -120,8 +120,11 @@ func (m *Model) offer(r Record, o KeyOffer) {
 	before := *m
 	tried := p.clone()
 	run := modelRun{model: m, partial: tried, step: s}
-	if o.Reset {
+	if len(o.Resets) > 0 {
 		run.lose(tried.clear(m.trigger), WasReset)
+		for _, leaf := range o.Resets {
+			m.tell(LeafFate{Event: LeafEvent{leaf, r.Position}, Key: o.Key, Fate: Resets})
+		}
 	}
 	if len(o.Leaves) > 0 {
 		tried.Events[r.Position] = r.Event

@@ -32,39 +32,4 @@ func (f Firing) Joined() (list []Joined) {
 // Event is the event that is appended to the log. The error is the same as of an event that can't be stored.
 func (f Firing) Event() (Event, error) { return f.stored.asEvent() }
 
-// Fate says what became of an event at a leaf that it meets.
-type Fate string
-
-// The outcomes.
-const (
-	Waiting       Fate = "waiting"        // it is recorded
-	Fired         Fate = "fired"          // a firing has joined it
-	Replaced      Fate = "replaced"       // another event came for the same place
-	OutsideWindow Fate = "outside-window" // what else was wanted did not come in time
-	OutOfOrder    Fate = "out-of-order"   // the step of the sequence before it was missing, or too long ago
-	Surplus       Fate = "surplus"        // it was not needed: the node was met, or armed, by another event
-	Suppressed    Fate = "suppressed"     // the condition was met, within the cooldown
-	Looped        Fate = "loop"           // the condition was met, and the firing would have been derived too often
-	Seen          Fate = "seen"           // an absent waits for it, and was not armed
-	Disarms       Fate = "disarms"        // an absent that was armed waited for it
-	Disarmed      Fate = "disarmed"       // the event that an absent waited for came
-	Prevented     Fate = "prevented"      // the event that an absent waits for had come shortly before
-	Resets        Fate = "resets"         // it drops what is recorded for its key
-	WasReset      Fate = "reset"          // such an event came
-	KeyMissing    Fate = "key-missing"    // it has no value for the trigger's key
-	ValueMissing  Fate = "value-missing"  // it has no value under distinct
-	OverCap       Fate = "over-cap"       // there was no room for it
-	Ignored       Fate = "ignored"        // the trigger was disabled
-)
-
-// LeafFate is what became of an event at a leaf. A later one of the same LeafEvent takes its place.
-type LeafFate struct {
-	Event    LeafEvent
-	Key      Key
-	Fate     Fate
-	By       Position // of the event that made it so
-	Deadline bool     // it was no event, but that so much time had passed; By has the millisecond
-	Firing   string   // the id of the firing that joined it
-}
-
 func (m *Model) tell(f LeafFate) { m.config.Heard(f) }

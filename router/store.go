@@ -96,6 +96,19 @@ type TriggerStore interface {
 	TriggerStatus(ctx context.Context, t Trigger) (TriggerStatus, error)
 }
 
+// PartialBrowser shows what triggers have recorded in their present generations, and drops it. Safe for concurrent use.
+type PartialBrowser interface {
+	// Partials returns up to limit of a trigger's partials, those that change by themselves first, and where a next call goes on, "" at the end. Of their
+	// events only id and source are set. What changes meanwhile may come up twice or not at all. Invalid: the cursor is not one of these.
+	Partials(ctx context.Context, c *CompiledTrigger, cursor string, limit int) (partials []Partial, next string, err error)
+	// Partial returns that of a key; ok is false where there is none.
+	Partial(ctx context.Context, c *CompiledTrigger, key KeyHash) (p Partial, ok bool, err error)
+	// DropKeys drops the partials of some keys, counts them, and returns how many of them there were.
+	DropKeys(ctx context.Context, t Trigger, keys []KeyHash) (int64, error)
+	// DropAllKeys drops as many partials as the trigger has when it begins, in bounded steps. After an error some may be gone.
+	DropAllKeys(ctx context.Context, t Trigger) (int64, error)
+}
+
 // TriggerStatus is what a trigger has recorded, in its present generation, and what it has counted since it was created.
 type TriggerStatus struct {
 	Partials   int64 // keys for which something is recorded

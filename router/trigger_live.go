@@ -121,7 +121,7 @@ func (t *liveTrigger) offersOf(reader *valueReader, met []string) []matchedOffer
 	}) {
 		key := o.Key.Encode()
 		hash := hashOf(key)
-		offers = append(offers, matchedOffer{target: t.target(hash.String()), trigger: t, hash: hash, key: key, reset: o.Reset, leaves: o.Leaves})
+		offers = append(offers, matchedOffer{target: t.target(hash.String()), trigger: t, hash: hash, key: key, reset: len(o.Resets) > 0, leaves: o.Leaves})
 	}
 	if count.countOnly() {
 		return slices.Insert(offers, 0, count)

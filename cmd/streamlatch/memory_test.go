@@ -196,7 +196,7 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 		require.NoError(t, <-ended)
 	})
 	cfg := httpapi.Config{
-		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, DeadLetters: m, Status: m, Tester: m,
+		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, Partials: noTriggers{}, DeadLetters: m, Status: m, Tester: m,
 		NewSecret: func() string { return "whsec_bWFkZSBieSB0aGUgc2VydmVyLCAzMiBieXRlcyE=" },
 		Ready:     func(context.Context) error { return nil }, Version: "v1.2.3",
 	}
@@ -212,4 +212,7 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 }
 
 // noTriggers is for commands that have nothing to do with triggers: what needs them panics.
-type noTriggers struct{ router.TriggerStore }
+type noTriggers struct {
+	router.TriggerStore
+	router.PartialBrowser
+}
