@@ -56,6 +56,24 @@ func TestCreatingASubscriptionShowsTheSecretThatWasMadeOnceAndGivenOnesNever(t *
 	require.Equal(t, given, a.store.subs[1].Sink.Secret)
 }
 
+func TestAuthIsStoredAndShownMasked(t *testing.T) {
+	a := newAPI(t)
+	const withAuth = `{"name":"b","sink":{"kind":"webhook","url":"https://b.example/","headers":{"x-api-key":"hunter2"},"auth":{"kind":"basic","user":"joe","password":"hunter2"}}}`
+	res := a.do("POST", "/v1/subscriptions", withAuth).want(http.StatusCreated)
+	require.NotContains(t, res.body, "hunter2")
+	require.Equal(t, router.Auth{Kind: router.BasicAuth, User: "joe", Password: "hunter2"}, a.store.subs[0].Sink.Auth)
+	shown := a.do("GET", "/v1/subscriptions/b", "").want(http.StatusOK)
+	require.Equal(t, "****", shown.get("sink", "auth", "password"))
+	a.do("PUT", "/v1/subscriptions/b", shown.body).want(http.StatusOK)
+	require.Equal(t, "hunter2", a.store.subs[0].Sink.Auth.Password, "what GET gave can be PUT back")
+	require.Equal(t, "hunter2", a.store.subs[0].Sink.Headers["x-api-key"])
+	res = a.do("PATCH", "/v1/subscriptions/b", `{"sink":{"auth":null,"headers":null}}`).want(http.StatusOK)
+	require.NotContains(t, res.body, "auth")
+	require.Zero(t, a.store.subs[0].Sink.Auth)
+	require.Equal(t, "body.sink.auth.token",
+		a.do("PATCH", "/v1/subscriptions/b", `{"sink":{"auth":{"kind":"bearer"}}}`).problem(http.StatusUnprocessableEntity, "invalid").get("errors", 0, "location"))
+}
+
 func TestASecretStaysUnlessItIsReplacedOrRemoved(t *testing.T) {
 	a := newAPI(t)
 	a.do("POST", "/v1/subscriptions", billing).want(http.StatusCreated)

@@ -119,6 +119,7 @@ func (a *app) apiConfig(o options, guard *webhook.Guard, registry *prometheus.Re
 	c.Version = o.Router.Version
 	c.Registry = registry
 	c.Rules.CheckURL, c.Rules.CheckHeaders, c.Rules.CheckSecret = guard.CheckURL, webhook.CheckHeaders, webhook.CheckSecret
+	c.Rules.CheckAuth = func(s router.Sink) error { return webhook.CheckAuth(s, time.Now()) }
 	return c
 }
 
