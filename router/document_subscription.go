@@ -2,8 +2,6 @@ package router
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -302,9 +300,7 @@ func (s Sink) write(w *jsonWriter) {
 	if len(s.Headers) > 0 {
 		w.name("headers")
 		w.open('{')
-		for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
-			w.text(name, s.Headers[name])
-		}
+		w.texts(s.Headers)
 		w.close('}')
 	}
 	if s.Timeout != 0 {

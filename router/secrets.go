@@ -49,6 +49,43 @@ func (s Sink) MapSecrets(f func(place, secret string) string) Sink {
 // headerPlace begins the places of headers.
 const headerPlace = "headers."
 
+// MapSecrets is Sink.MapSecrets for all secrets of the subscription.
+func (s Subscription) MapSecrets(f func(place, secret string) string) Subscription {
+	s.Sink = s.Sink.MapSecrets(f)
+	return s
+}
+
+// AppendSecretsPatch appends a merge patch (RFC 7396) that changes a stored subscription's secrets to those of s and nothing else of it.
+func AppendSecretsPatch(dst []byte, s Subscription) []byte {
+	groups := map[string]map[string]string{}
+	s.Sink.MapSecrets(func(place, secret string) string {
+		group, name, nested := strings.Cut(place, ".")
+		if !nested {
+			group, name = "", place
+		}
+		if groups[group] == nil {
+			groups[group] = map[string]string{}
+		}
+		groups[group][name] = secret
+		return secret
+	})
+	w := &jsonWriter{dst}
+	w.open('{')
+	w.name("sink")
+	w.open('{')
+	w.texts(groups[""])
+	delete(groups, "")
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		w.name(group)
+		w.open('{')
+		w.texts(groups[group])
+		w.close('}')
+	}
+	w.close('}')
+	w.close('}')
+	return w.b
+}
+
 // isSecretHeader tells by its name that a header holds what nobody else should see.
 func isSecretHeader(name string) bool {
 	name = strings.ToLower(name)
