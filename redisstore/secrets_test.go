@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -23,6 +24,12 @@ func sealedUnder(t testing.TB, keys ...string) func(*redisstore.Config) {
 	k, err := keyring.New(keys...)
 	require.NoError(t, err)
 	return func(c *redisstore.Config) { c.Secrets = k }
+}
+
+func sealingKey(t testing.TB, key string) string {
+	k, err := keyring.New(key)
+	require.NoError(t, err)
+	return k.IDs()[0]
 }
 
 func inNamespace(s *redisstore.Store) func(*redisstore.Config) {
@@ -182,5 +189,34 @@ func TestSealingAnewOverwritesNoChangeThatComesBetween(t *testing.T) {
 		list, err := sealing.Subscriptions(t.Context(), "", 10)
 		require.NoError(t, err)
 		require.Equal(t, []router.Subscription{sub}, list)
+	})
+}
+
+func TestASecretIsRotatedByRedisClockAndTheOneBeforeIsSealedToo(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		c := redistest.Client(t, addr)
+		s := open(t, addr, sealedUnder(t, secretsKey(1)))
+		sub, err := s.CreateSubscription(t.Context(), secretive("a"))
+		require.NoError(t, err)
+		before, err := c.Time(t.Context()).Result()
+		require.NoError(t, err)
+		rotated, err := s.RotateSecret(t.Context(), sub, "whsec_new-hunter2")
+		require.NoError(t, err)
+		require.Equal(t, "whsec_new-hunter2", rotated.Sink.Secret)
+		require.Equal(t, "whsec_hunter2", rotated.Rotated[0].Secret)
+		require.WithinDuration(t, before.Add(24*time.Hour), rotated.Rotated[0].Until, time.Minute)
+		require.NotContains(t, atRest(t, c, s, sub.ID), "hunter2")
+		again := open(t, addr, inNamespace(s), sealedUnder(t, secretsKey(2), secretsKey(1)))
+		require.Equal(t, 5, strings.Count(atRest(t, c, s, sub.ID), `"sealed:v1:`+sealingKey(t, secretsKey(2))+":"))
+		one, err := again.Subscription(t.Context(), sub.ID)
+		require.NoError(t, err)
+		require.Equal(t, rotated, one)
+		_, err = s.RotateSecret(t.Context(), sub, "whsec_other")
+		require.Equal(t, router.Precondition, router.ErrorCode(err), "somebody else has rotated it")
+
+		one.Rotated[0].Until = before.Add(-time.Second)
+		one, err = again.ReplaceSubscription(t.Context(), one)
+		require.NoError(t, err)
+		require.Empty(t, one.Rotated, "what signs no more is forgotten with the next change")
 	})
 }

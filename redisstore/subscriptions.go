@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/streamlatch/streamlatch/router"
 )
@@ -24,6 +25,24 @@ func (s *Store) ReplaceSubscription(ctx context.Context, sub router.Subscription
 	if err != nil {
 		return sub, err
 	}
+	return s.replaceSubscription(ctx, sub, now)
+}
+
+// RotateSecret gives one a fresh signing secret; see router.SubscriptionStore.
+func (s *Store) RotateSecret(ctx context.Context, sub router.Subscription, fresh string) (router.Subscription, error) {
+	now, err := s.now(ctx)
+	if err != nil {
+		return sub, err
+	}
+	rotated, err := sub.RotateSecret(fresh, now)
+	if err != nil {
+		return sub, err
+	}
+	return s.replaceSubscription(ctx, rotated, now)
+}
+
+func (s *Store) replaceSubscription(ctx context.Context, sub router.Subscription, now time.Time) (_ router.Subscription, err error) {
+	sub = sub.ForgetRotated(now)
 	sub.Updated = now
 	sub.Version, err = s.define(ctx, subscriptionKind(), sub.ID, strconv.FormatUint(sub.Version, 10), sub.Name, s.storedSubscription(sub))
 	return sub, err

@@ -30,7 +30,7 @@ func DecodeSubscription(text []byte, rules Rules) (SubscriptionDraft, error) {
 
 // readOnlyFields are what only the server sets in a definition of any kind (HTTP API, Conventions).
 func readOnlyFields() []string {
-	return []string{"id", "status", "etag", "version", "created", "updated"}
+	return []string{"id", "status", "etag", "version", "created", "updated", "previous_secret_until"}
 }
 
 func decodeDraft(f *docFaults, text []byte, rules Rules) SubscriptionDraft {
@@ -66,6 +66,9 @@ func (d SubscriptionDraft) Replace(old Subscription) (Subscription, error) {
 	s := d.definition
 	s.ID, s.Version, s.Created, s.Updated = old.ID, old.Version, old.Created, old.Updated
 	s.Sink = d.changes.keep(s.Sink, old.Sink)
+	if d.changes.secret == keepSecret && s.Sink.Kind == old.Sink.Kind {
+		s.Rotated = old.Rotated // a secret that is set takes the place of all others at once
+	}
 	if old.Sink.Kind != HandlerSink && s.Sink.Kind != HandlerSink {
 		return s, d.checkSecrets(s.Sink, old.Sink)
 	}
@@ -204,6 +207,7 @@ func AppendSubscription(dst []byte, s Subscription, v SubscriptionView) []byte {
 	if s.ID != "" {
 		w.text("etag", s.ETag())
 	}
+	w.time("previous_secret_until", s.rotatedUntil())
 	if len(v.Status) > 0 {
 		w.literal("status", string(v.Status))
 	}
@@ -222,6 +226,7 @@ func AppendStored(dst []byte, s Subscription) []byte {
 	w.open('{')
 	w.optional("id", s.ID)
 	s.write(w)
+	s.writeRotated(w)
 	w.literal("version", strconv.FormatUint(s.Version, 10))
 	w.time("created", s.Created)
 	w.time("updated", s.Updated)
@@ -236,6 +241,7 @@ func DecodeStored(text []byte) (Subscription, error) {
 	err := readStored(text, func(o *docObject) {
 		o.get("id").text(&s.ID)
 		s.read(o)
+		s.readRotated(o.get("rotated_secrets"))
 		readVersion(o, &s.Version)
 		o.get("created").time(&s.Created)
 		o.get("updated").time(&s.Updated)

@@ -52,6 +52,10 @@ const headerPlace = "headers."
 // MapSecrets is Sink.MapSecrets for all secrets of the subscription.
 func (s Subscription) MapSecrets(f func(place, secret string) string) Subscription {
 	s.Sink = s.Sink.MapSecrets(f)
+	s.Rotated = slices.Clone(s.Rotated)
+	for i := range s.Rotated {
+		s.Rotated[i].Secret = f("rotated", s.Rotated[i].Secret)
+	}
 	return s
 }
 
@@ -82,6 +86,7 @@ func AppendSecretsPatch(dst []byte, s Subscription) []byte {
 		w.close('}')
 	}
 	w.close('}')
+	s.writeRotated(w)
 	w.close('}')
 	return w.b
 }

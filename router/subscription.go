@@ -55,6 +55,8 @@ type Subscription struct {
 	Sink     Sink     `json:"sink"`
 	Delivery Delivery `json:"delivery"`
 
+	Rotated []RotatedSecret `json:"-"` // signing secrets before Sink.Secret; not part of the definition
+
 	Version uint64    `json:"-"` // grows with each change of any definition; the ETag is made of it
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`

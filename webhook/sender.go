@@ -105,12 +105,12 @@ func (s *Sender) attempt(ctx context.Context, r router.Sending, at time.Time) ro
 		return router.Attempt{Outcome: outcome, Error: redact(message, req.URL)}
 	}
 	a := readAnswer(res)
-	a.Response = withoutSecrets(a.Response, r.Subscription.Sink)
+	a.Response = withoutSecrets(a.Response, *r.Subscription)
 	return a
 }
 
-// withoutSecrets masks what an endpoint repeats of a sink's secrets, as those do that show a request in their error page.
-func withoutSecrets(response string, sink router.Sink) string {
+// withoutSecrets masks what an endpoint repeats of a subscription's secrets, as those do that show a request in their error page.
+func withoutSecrets(response string, s router.Subscription) string {
 	const shortest = 6 // what is shorter stands there by chance
 	mask := func(secret string) {
 		if len(secret) >= shortest {
@@ -120,9 +120,9 @@ func withoutSecrets(response string, sink router.Sink) string {
 	if response == "" {
 		return ""
 	}
-	_, credentials, _ := strings.Cut(authorization(sink.Auth), " ")
+	_, credentials, _ := strings.Cut(authorization(s.Sink.Auth), " ")
 	mask(credentials)
-	sink.MapSecrets(func(_, secret string) string {
+	s.MapSecrets(func(_, secret string) string {
 		mask(secret)
 		return secret
 	})
@@ -200,16 +200,25 @@ func (s *Sender) header(r router.Sending, body []byte, at time.Time) (http.Heade
 	timestamp := strconv.FormatInt(at.Unix(), 10)
 	values := [...]string{id, timestamp, ""} // one allocation for three headers
 	h[HeaderID], h[HeaderTimestamp], h["User-Agent"] = values[0:1:1], values[1:2:2], s.userAgent
-	if sink.Secret == "" {
-		return h, nil
+	secrets, err := signingSecrets(*r.Subscription, at)
+	if err != nil || len(secrets) == 0 {
+		return h, err
 	}
-	secret, err := ParseSecret(sink.Secret)
-	if err != nil {
-		return nil, fmt.Errorf("sink.secret %w", err)
-	}
-	values[2] = sign([]Secret{secret}, id, timestamp, body)
+	values[2] = sign(secrets, id, timestamp, body)
 	h[HeaderSignature] = values[2:3:3]
 	return h, nil
+}
+
+// signingSecrets are the secrets that sign at a time: the subscription's, and those that it had before, for a while.
+func signingSecrets(s router.Subscription, at time.Time) (secrets []Secret, err error) {
+	for _, text := range s.SigningSecrets(at) {
+		secret, err := ParseSecret(text)
+		if err != nil {
+			return nil, fmt.Errorf("sink.secret %w", err)
+		}
+		secrets = append(secrets, secret)
+	}
+	return secrets, nil
 }
 
 // addAuth sets the header authorization where the sink's auth is by header.
