@@ -78,7 +78,7 @@ func TestEverySettingIsAFlagAVariableAndAKey(t *testing.T) {
 	values := map[string]string{
 		"secrets-key": secretsKey, "listen": "127.0.0.1:1", "hosts": "a,b", "api-keys": keys, "redis": "redis://x", "namespace": "n", "partitions": "3", "wait-replicas": "2", "wait-timeout": "2s",
 		"retention": "2d", "log-max-bytes": "3GiB", "dedupe-window": "2h", "dead-letter-retention": "7d", "publish-rate": "2.5", "max-event-bytes": "2MiB", "max-batch-events": "7",
-		"max-batch-bytes": "8MiB", "max-streams": "9", "lease": "5s", "max-sends": "11", "allow-targets": "10.0.0.0/8,::1", "delivery-retry-schedule": "1s,2m",
+		"max-batch-bytes": "8MiB", "max-streams": "9", "lease": "5s", "max-sends": "11", "allow-targets": "10.0.0.0/8,::1", "allow-ports": "443,8443", "delivery-retry-schedule": "1s,2m",
 		"delivery-retry-jitter": "0.5", "delivery-max-in-flight": "3", "shutdown-grace": "1m", "log-level": "debug", "log-format": "json",
 	}
 	seen := map[string]bool{}
@@ -215,6 +215,7 @@ func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 		"rate":             {file: "publish-rate: .inf", want: `config.yaml:1: publish-rate: "+Inf" is not a number of 0 or more`},
 		"address":          {args: []string{"--listen", "8080"}, want: `--listen: "8080" is not an address such as 127.0.0.1:8080`},
 		"port":             {args: []string{"--listen", "127.0.0.1:http"}, want: `--listen: "127.0.0.1:http" is not an address such as 127.0.0.1:8080`},
+		"a target's port":  {file: "allow-ports: [443, 0]", want: `config.yaml:1: allow-ports: "0" is not a port from 1 to 65535`},
 		"namespace":        {args: []string{"--namespace", "A"}, want: `--namespace: "A" must be lower-case letters, digits and hyphens, at most 32, the first not a hyphen`},
 		"word":             {args: []string{"--log-format", "xml"}, want: `--log-format: "xml" is none of text, json`},
 		"targets":          {args: []string{"--allow-targets", "10.0.0.1/8"}, want: `--allow-targets: allowed target "10.0.0.1/8": has bits beyond its length; did you mean 10.0.0.0/8?`},

@@ -192,6 +192,17 @@ func setTargets(c *config, value []string) error {
 	return nil
 }
 
+func setPorts(c *config, value []string) error {
+	for _, text := range value {
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || n == 0 {
+			return fmt.Errorf("%q is not a port from 1 to 65535", text)
+		}
+		c.Ports = append(c.Ports, uint16(n))
+	}
+	return nil
+}
+
 func setSchedule(c *config, value []string) error {
 	c.API.Rules.Delivery.Retry.Schedule = nil
 	for _, step := range value {
