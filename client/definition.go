@@ -115,6 +115,12 @@ func (a answer) definition(kind Kind) Definition {
 	return Definition{kind, json.RawMessage(a.body), a.header.Get("Etag")}
 }
 
+// RotateSecret gives a subscription a new signing secret, which the answer shows, this once. The one before signs as well for 24 hours.
+func (c *Client) RotateSecret(ctx context.Context, ref string) (Definition, error) {
+	a, err := c.do(ctx, request{method: http.MethodPost, path: Subscription.at(ref) + "/rotate-secret"})
+	return a.definition(Subscription), err
+}
+
 // Attempt is one try at a delivery.
 type Attempt struct {
 	At         time.Time `json:"at"`

@@ -67,7 +67,8 @@ func TestOnlyAPutWithoutConditionIsRepeatedAfterALostAnswer(t *testing.T) {
 			_, err := c.Delete(t.Context(), client.Subscription, "a", client.Condition{})
 			return err
 		},
-		"test": func(c *client.Client) error { _, err := c.Test(t.Context(), "a"); return err },
+		"rotate": func(c *client.Client) error { _, err := c.RotateSecret(t.Context(), "a"); return err },
+		"test":   func(c *client.Client) error { _, err := c.Test(t.Context(), "a"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _, _ := start(t, hangUp)
@@ -91,4 +92,13 @@ func TestTestReturnsTheAttempt(t *testing.T) {
 	require.Equal(t, "status", a.Outcome)
 	require.Equal(t, 500, a.StatusCode)
 	require.Equal(t, "/v1/subscriptions/a/test", s.at(0).url.Path)
+}
+
+func TestARotatedSecretIsInTheAnswer(t *testing.T) {
+	c, s, _ := start(t, ok(`{"sink":{"secret":"whsec_new"}}`, "ETag", `"8"`))
+	d, err := c.RotateSecret(t.Context(), "a/b")
+	require.NoError(t, err)
+	require.Equal(t, "POST /v1/subscriptions/a%2Fb/rotate-secret", s.at(0).method+" "+s.at(0).url.EscapedPath())
+	require.Equal(t, `"8"`, d.ETag)
+	require.JSONEq(t, `{"sink":{"secret":"whsec_new"}}`, string(d.Document))
 }

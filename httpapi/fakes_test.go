@@ -193,6 +193,14 @@ func (f *fakeStore) ReplaceSubscription(_ context.Context, s router.Subscription
 	return s, nil
 }
 
+func (f *fakeStore) RotateSecret(ctx context.Context, s router.Subscription, fresh string) (router.Subscription, error) {
+	rotated, err := s.RotateSecret(fresh, time.UnixMilli(f.ms).UTC())
+	if err != nil {
+		return s, err
+	}
+	return f.ReplaceSubscription(ctx, rotated)
+}
+
 func (f *fakeStore) DeleteSubscription(_ context.Context, id string, version uint64) (int64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -46,6 +46,7 @@ func (s *Server) routes() []route {
 		{method: "PUT", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.subscriptions.put},
 		{method: "PATCH", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.subscriptions.patchNamed},
 		{method: "DELETE", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.deleteSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/rotate-secret", scope: ManageScope, handle: s.rotateSecret},
 		{method: "POST", path: "/v1/subscriptions/{ref}/test", scope: ManageScope, handle: s.testSubscription},
 
 		{method: "POST", path: "/v1/triggers", scope: ManageScope, handle: s.triggers.post},

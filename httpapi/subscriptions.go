@@ -72,6 +72,23 @@ func (s *Server) deleteSubscription(c call) error {
 	return nil
 }
 
+// rotateSecret gives a subscription a fresh signing secret, and shows it this once.
+func (s *Server) rotateSecret(c call) error {
+	pre, err := readPreconditions(c.r)
+	if err != nil {
+		return err
+	}
+	if err := newQuery(c.r).err(); err != nil {
+		return err
+	}
+	fresh, rotating := s.cfg.NewSecret(), *s.subscriptions
+	rotating.store = func(ctx context.Context, sub router.Subscription) (router.Subscription, error) {
+		return s.cfg.Subscriptions.RotateSecret(ctx, sub, fresh)
+	}
+	rotating.show = appendSubscription(router.SubscriptionView{Secret: true})
+	return rotating.change(c, pre, func(old router.Subscription) (router.Subscription, error) { return old, nil })
+}
+
 // testSubscription has one marked test event sent to the sink and answers with the attempt.
 func (s *Server) testSubscription(c call) error {
 	if err := newQuery(c.r).err(); err != nil {

@@ -114,7 +114,7 @@ func (s *Store) addChanges(ctx context.Context, d *router.Definitions, page chan
 		return err
 	}
 	for i, id := range ids {
-		if err := addChange(d, id, versions[i], documents[id]); err != nil {
+		if err := s.addChange(d, id, versions[i], documents[id]); err != nil {
 			return err
 		}
 	}
@@ -150,7 +150,7 @@ func addDeleted(d *router.Definitions, id string) {
 }
 
 // addChange says what a definition is now; without a document it was deleted after its version was read.
-func addChange(d *router.Definitions, id string, version uint64, document string) error {
+func (s *Store) addChange(d *router.Definitions, id string, version uint64, document string) error {
 	if document == "" {
 		addDeleted(d, id)
 		return nil
@@ -160,7 +160,7 @@ func addChange(d *router.Definitions, id string, version uint64, document string
 		d.Triggers = append(d.Triggers, t)
 		return wrapDefinition(err, id)
 	}
-	sub, err := decodeSubscription(document, version)
+	sub, err := s.decodeSubscription(document, version)
 	d.Subscriptions = append(d.Subscriptions, sub)
 	return wrapDefinition(err, id)
 }

@@ -46,7 +46,8 @@ import (
 //	                       forgotten: of the newest deletion not in deleted
 //	versions       zset    id of a definition → version of its last change                the definition's
 //	deleted        zset    id → version of its deletion, the last 10,000                  until others push it out
-//	<kind>         hash    of each kind, subs and trgs: id → name, newline, document      the definition's
+//	<kind>         hash    of each kind, subs and trgs: id → name, newline, document,     the definition's
+//	                       its secrets sealed where there is a key
 //	<kind>:names   hash    name → id                                                      the definition's
 //	<kind>:ids     zset    ids, all with score 0                                          the definition's
 //	replicas       hash    replica → what it says of itself                               while it says so

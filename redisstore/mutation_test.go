@@ -156,6 +156,8 @@ var listed = []mutation{
 	{"common", "if lease and (not at or lease < at) then", "if lease and not at then"},
 	{"common", "if lease and (not at or lease < at) then", "if false then"},
 
+	{"reseal", "if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then", "if false then"},
+
 	{"append", "  ms, seq = floor, tonumber(s[2])", "  seq = tonumber(s[2])"},
 	{"append", "tonumber(s[4 + slot] or -1) == b and KEYS[3 + slot] or nil", "KEYS[3 + slot]"},
 	{"append", "for b = bucket - 2, bucket do", "for b = bucket - 1, bucket do"},

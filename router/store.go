@@ -68,6 +68,8 @@ type SubscriptionStore interface {
 	// ReplaceSubscription stores s in the place of the one with s.ID; s.Version must be the version that it was made from, or else
 	// Precondition. It returns what is stored, with the new Version. NotFound, Conflict (a new name that is taken).
 	ReplaceSubscription(ctx context.Context, s Subscription) (Subscription, error)
+	// RotateSecret gives one a fresh signing secret, by Redis' clock; see Subscription.RotateSecret, and ReplaceSubscription for all else.
+	RotateSecret(ctx context.Context, s Subscription, fresh string) (Subscription, error)
 	// DeleteSubscription removes one if its version is still that, and returns how many deliveries are dropped with it. version 0 is any.
 	DeleteSubscription(ctx context.Context, id string, version uint64) (dropped int64, err error)
 	// Subscriptions returns up to limit of them in the order of their ids, after the given id ("" is the start).

@@ -37,6 +37,7 @@ type options struct {
 	Router   router.Config
 	API      httpapi.Config // what has to do with settings; the rest is wired here
 	Targets  []netip.Prefix // addresses that webhooks may go to though they are not public
+	Ports    []uint16       // the only ports that webhooks may go to; empty: see webhook.Guard
 	Logger   *slog.Logger
 }
 
@@ -72,6 +73,7 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 		}
 	}
 	guard := webhook.NewGuard(o.Targets...)
+	guard.OnlyPorts(o.Ports...)
 	o.Store.Connected = func(redis netip.AddrPort) { guard.Deny(redis) }
 	if a.store, err = redisstore.Open(ctx, o.Store); err != nil {
 		return err
@@ -120,6 +122,7 @@ func (a *app) apiConfig(o options, guard *webhook.Guard, registry *prometheus.Re
 	c.Version = o.Router.Version
 	c.Registry = registry
 	c.Rules.CheckURL, c.Rules.CheckHeaders, c.Rules.CheckSecret = guard.CheckURL, webhook.CheckHeaders, webhook.CheckSecret
+	c.Rules.CheckAuth = func(s router.Sink) error { return webhook.CheckAuth(s, time.Now()) }
 	return c
 }
 

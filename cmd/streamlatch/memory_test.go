@@ -146,6 +146,14 @@ func (m *memory) ReplaceSubscription(_ context.Context, s router.Subscription) (
 	return m.subs[i], nil
 }
 
+func (m *memory) RotateSecret(ctx context.Context, s router.Subscription, fresh string) (router.Subscription, error) {
+	rotated, err := s.RotateSecret(fresh, began)
+	if err != nil {
+		return s, err
+	}
+	return m.ReplaceSubscription(ctx, rotated)
+}
+
 func (m *memory) DeleteSubscription(_ context.Context, id string, _ uint64) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

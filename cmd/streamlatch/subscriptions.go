@@ -15,9 +15,9 @@ import (
 
 func (p *process) subscriptionsCommand() *cobra.Command {
 	return family(
-		&cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete and test subscriptions"},
+		&cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete and test subscriptions, and rotate their secrets"},
 		p.listSubscriptionsCommand(), p.showCommand(client.Subscription), p.createSubscriptionCommand(),
-		p.deleteCommand(client.Subscription, "dropped_deliveries", "deliveries that were waiting"), p.testSubscriptionCommand(),
+		p.deleteCommand(client.Subscription, "dropped_deliveries", "deliveries that were waiting"), p.testSubscriptionCommand(), p.rotateSecretCommand(),
 	)
 }
 
@@ -36,6 +36,7 @@ type subscriptionView struct {
 		URL    string `json:"url"`
 		Secret string `json:"secret"`
 	} `json:"sink"`
+	PreviousUntil string `json:"previous_secret_until"`
 }
 
 // filter is the filter in a few words.
@@ -185,6 +186,37 @@ func (p *process) createSubscription(ctx context.Context, conn *connection, docu
 		text += "secret, shown this once: " + plain(secret) + "\n"
 	}
 	return write(p.stdout, text)
+}
+
+func (p *process) rotateSecretCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "rotate-secret REF", Short: "Give a subscription a new signing secret", Args: cobra.ExactArgs(1),
+		Long: "Give a subscription a new signing secret, and print it this once. The one before signs as well for 24 hours, so that the receiver can be changed over.",
+	}
+	conn := p.connect(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		api, err := conn.client()
+		if err != nil {
+			return err
+		}
+		d, err := api.RotateSecret(cmd.Context(), args[0])
+		if err != nil {
+			return fmt.Errorf("subscription %s: %w", args[0], err)
+		}
+		if conn.json() {
+			return writeJSON(p.stdout, d.Document)
+		}
+		var v subscriptionView
+		if err := d.Decode(&v); err != nil {
+			return err
+		}
+		text := "new secret of subscription " + plain(v.Name) + ", shown this once: " + plain(v.Sink.Secret) + "\n"
+		if v.PreviousUntil != "" {
+			text += "the one before signs as well until " + plain(v.PreviousUntil) + "\n"
+		}
+		return write(p.stdout, text)
+	}
+	return cmd
 }
 
 func (p *process) testSubscriptionCommand() *cobra.Command {
