@@ -49,6 +49,7 @@ import (
 //	<kind>         hash    of each kind, subs and trgs: id → name, newline, document      the definition's
 //	<kind>:names   hash    name → id                                                      the definition's
 //	<kind>:ids     zset    ids, all with score 0                                          the definition's
+//	notices        hash    version of a definition → event that tells of the change       until it is in the log
 //	replicas       hash    replica → what it says of itself                               while it says so
 //	replicas:seen  zset    replica → when it said so                                      while it says so
 //
@@ -97,6 +98,7 @@ func (k keys) documents(kind definitionKind) string { return k.prefix + kind.key
 func (k keys) names(kind definitionKind) string     { return k.prefix + kind.key + ":names" }
 func (k keys) ids(kind definitionKind) string       { return k.prefix + kind.key + ":ids" }
 
+func (k keys) notices() string      { return k.prefix + "notices" }
 func (k keys) replicas() string     { return k.prefix + "replicas" }
 func (k keys) replicasSeen() string { return k.prefix + "replicas:seen" }
 

@@ -21,7 +21,7 @@ const (
 
 // Housekeep does the housekeeping of a partition; see router.Keeper.
 func (s *Store) Housekeep(ctx context.Context, partition int) (more bool, err error) {
-	for _, step := range []func(context.Context, int) (bool, error){s.trimLog, s.purgeQueues, s.expireDeadLetters, s.refreshRing} {
+	for _, step := range []func(context.Context, int) (bool, error){s.trimLog, s.purgeQueues, s.expireDeadLetters, s.refreshRing, s.tellLateNotices} {
 		again, err := step(ctx, partition)
 		if err != nil {
 			return false, err

@@ -14,7 +14,7 @@ func (s *Store) CreateSubscription(ctx context.Context, sub router.Subscription)
 		return sub, err
 	}
 	sub.ID, sub.Created, sub.Updated = id, now, now
-	sub.Version, err = s.define(ctx, subscriptionKind(), id, "0", sub.Name, router.AppendStored(nil, sub))
+	sub.Version, err = s.define(ctx, subscriptionKind(), definition{id: id, expected: "0", name: sub.Name, document: router.AppendStored(nil, sub)})
 	return sub, err
 }
 
@@ -25,7 +25,8 @@ func (s *Store) ReplaceSubscription(ctx context.Context, sub router.Subscription
 		return sub, err
 	}
 	sub.Updated = now
-	sub.Version, err = s.define(ctx, subscriptionKind(), sub.ID, strconv.FormatUint(sub.Version, 10), sub.Name, router.AppendStored(nil, sub))
+	expected := strconv.FormatUint(sub.Version, 10)
+	sub.Version, err = s.define(ctx, subscriptionKind(), definition{id: sub.ID, expected: expected, name: sub.Name, document: router.AppendStored(nil, sub)})
 	return sub, err
 }
 

@@ -331,9 +331,13 @@ func (d *dispatcher) conclude(j job, sub *Subscription, attempt Attempt) Settlem
 	if attempt.Outcome == OutcomeCanceled {
 		return Settlement{Claimed: j.claimed, Unstarted: true}
 	}
-	decision := sub.Delivery.Retry.Next(j.claimed.Attempt, Result{Outcome: attempt.Outcome}, rand.Float64())
+	result := Result{Outcome: attempt.Outcome, RetryAfter: attempt.RetryAfter}
+	decision := sub.Delivery.Retry.Next(j.claimed.Attempt, result, rand.Float64())
 	if j.record.Err != nil {
 		decision = Decision{Verdict: Dead}
+	}
+	if decision.Disable {
+		d.router.disable(d.sending, sub, DisabledGone, attempt)
 	}
 	return Settlement{Claimed: j.claimed, Verdict: decision.Verdict, After: decision.After, Attempt: attempt}
 }

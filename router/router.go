@@ -18,6 +18,7 @@ type Store interface {
 	PartitionStore
 	DefinitionStore
 	SubscriptionStore
+	Disabler
 	TriggerStore
 	QueueStore
 	PartialStore

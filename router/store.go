@@ -183,6 +183,8 @@ type Attempt struct {
 	StatusCode int       `json:"status_code,omitempty"`
 	Error      string    `json:"error,omitempty"`
 	Response   string    `json:"response,omitempty"` // the first 4 KiB of a failure's response
+
+	RetryAfter time.Duration `json:"-"` // the wait that the endpoint asked for; zero: none. It is not recorded
 }
 
 // DeadLetterFilter selects dead letters. Zero fields select all.

@@ -67,7 +67,8 @@ func (s *Sender) Close() { s.idle.CloseIdleConnections() }
 
 // Send makes one attempt, as a router.Sender: a POST of the event, signed where the sink has a secret, and done within the sink's timeout (DefaultSinkTimeout
 // where it has none), reading the answer included. Success is a status of 2xx and nothing else; redirects are never followed. What was wrong
-// stands in the attempt: Error is fit to be shown and holds neither secrets nor control characters, Response the first 4 KiB of a failure's answer.
+// stands in the attempt: Error is fit to be shown and holds neither secrets nor control characters, Response the first 4 KiB of a failure's answer,
+// RetryAfter the wait that it asked for.
 // When ctx ends first, the outcome is OutcomeCanceled. At most one request reaches the endpoint.
 func (s *Sender) Send(ctx context.Context, r router.Sending) router.Attempt {
 	at := s.now()
@@ -92,7 +93,11 @@ func (s *Sender) attempt(ctx context.Context, r router.Sending, at time.Time) ro
 		outcome, message := classify(limited, err)
 		return router.Attempt{Outcome: outcome, Error: redact(message, req.URL)}
 	}
-	return readAnswer(res)
+	a := readAnswer(res)
+	if a.Outcome != router.OutcomeDelivered {
+		a.RetryAfter = retryAfter(res.Header, s.now())
+	}
+	return a
 }
 
 // request puts the attempt together. What was stored is checked again, since it may have been stored by another version, or by hand.

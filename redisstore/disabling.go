@@ -1,0 +1,62 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/streamlatch/streamlatch/router"
+)
+
+// A notice is an event about a change of a definition. It is stored by the script that makes the change, and from there appended to the log: by whoever
+// made the change, and if that one has died, by whoever keeps house. Its id is in the dedupe window long enough for it to be appended once.
+
+// DisableSubscription disables one, and has the log tell of it; see router.Disabler.
+func (s *Store) DisableSubscription(ctx context.Context, id string, version uint64, notice router.Event) error {
+	sub, err := s.Subscription(ctx, id)
+	if err != nil {
+		return err
+	}
+	if sub.Version != version {
+		return router.Errorf(router.Precondition, "subscription %q has changed since", id)
+	}
+	if sub.Updated, err = s.now(ctx); err != nil {
+		return err
+	}
+	sub.Enabled = false
+	change := definition{id: id, expected: strconv.FormatUint(version, 10), name: sub.Name, document: router.AppendStored(nil, sub), notice: notice.Encode()}
+	if _, err := s.define(ctx, subscriptionKind(), change); err != nil {
+		return err
+	}
+	return s.tellNotices(ctx)
+}
+
+// tellNotices appends what notices there are to the log.
+func (s *Store) tellNotices(ctx context.Context) error {
+	key := s.keys[0].notices()
+	kept, err := s.reader.HGetAll(ctx, key).Result()
+	if err != nil {
+		return unavailable(err, "read notices")
+	}
+	for name, text := range kept {
+		notice, err := router.DecodeEvent(text)
+		if err != nil {
+			return fmt.Errorf("notice %q: %w", name, err)
+		}
+		if err := s.Append(ctx, []router.Event{notice})[0].Err; err != nil && router.ErrorCode(err) != router.IDReused {
+			return fmt.Errorf("append notice %q: %w", name, err)
+		}
+		if err := s.writer.HDel(ctx, key, name).Err(); err != nil {
+			return unavailable(err, "forget a notice")
+		}
+	}
+	return nil
+}
+
+// tellLateNotices is a step of housekeeping: it tells what nobody has come to tell.
+func (s *Store) tellLateNotices(ctx context.Context, partition int) (more bool, err error) {
+	if partition != 0 {
+		return false, nil
+	}
+	return false, s.tellNotices(ctx)
+}
