@@ -12,7 +12,7 @@ import (
 // made the change, and if that one has died, by whoever keeps house. Its id is in the dedupe window long enough for it to be appended once.
 
 // DisableSubscription disables one, and has the log tell of it; see router.Disabler.
-func (s *Store) DisableSubscription(ctx context.Context, id string, version uint64, notice router.Event) error {
+func (s *Store) DisableSubscription(ctx context.Context, id string, version uint64, reason router.StopReason, notice router.Event) error {
 	sub, err := s.Subscription(ctx, id)
 	if err != nil {
 		return err
@@ -20,15 +20,41 @@ func (s *Store) DisableSubscription(ctx context.Context, id string, version uint
 	if sub.Version != version {
 		return router.Errorf(router.Precondition, "subscription %q has changed since", id)
 	}
-	if sub.Updated, err = s.now(ctx); err != nil {
+	if sub.Enabled {
+		if sub.Version, err = s.disable(ctx, sub, notice); err != nil {
+			return err
+		}
+	}
+	if err := s.pause(ctx, id, reason); err != nil {
 		return err
+	}
+	return s.liftIfEnabled(ctx, id)
+}
+
+// disable stores the definition as disabled, and tells.
+func (s *Store) disable(ctx context.Context, sub router.Subscription, notice router.Event) (version uint64, err error) {
+	expected := strconv.FormatUint(sub.Version, 10)
+	if sub.Updated, err = s.now(ctx); err != nil {
+		return 0, err
 	}
 	sub.Enabled = false
-	change := definition{id: id, expected: strconv.FormatUint(version, 10), name: sub.Name, document: router.AppendStored(nil, sub), notice: notice.Encode()}
-	if _, err := s.define(ctx, subscriptionKind(), change); err != nil {
+	change := definition{id: sub.ID, expected: expected, name: sub.Name, document: router.AppendStored(nil, sub), notice: notice.Encode()}
+	if version, err = s.define(ctx, subscriptionKind(), change); err != nil {
+		return 0, err
+	}
+	return version, s.tellNotices(ctx)
+}
+
+// liftIfEnabled ends a pause that came with disabling where somebody has enabled the subscription between the two.
+func (s *Store) liftIfEnabled(ctx context.Context, id string) error {
+	sub, err := s.Subscription(ctx, id)
+	if router.ErrorCode(err) == router.NotFound {
+		return nil
+	}
+	if err != nil || !sub.Enabled {
 		return err
 	}
-	return s.tellNotices(ctx)
+	return s.resume(ctx, sub, "disabled")
 }
 
 // tellNotices appends what notices there are to the log.

@@ -88,6 +88,9 @@ func TestA410DisablesTheSubscriptionAndSaysSoOnce(t *testing.T) {
 			return true
 		})
 		require.Equal(t, 1, countEvents(t, s, router.DisabledType))
+		status, err := s.SubscriptionStatus(t.Context(), sub.ID)
+		require.NoError(t, err)
+		require.Equal(t, router.StoppedGone, status.Paused.Reason, "nothing more is sent")
 		letters, _, err := s.DeadLetters(t.Context(), router.DeadLetterFilter{Reason: "gone"}, "", 100)
 		require.NoError(t, err)
 		require.NotEmpty(t, letters)
@@ -120,13 +123,13 @@ func TestAnAttemptUnderAnOlderDefinitionDisablesNothing(t *testing.T) {
 		moved.Sink.URL = "http://127.0.0.1:2/"
 		_, err := s.ReplaceSubscription(t.Context(), moved)
 		require.NoError(t, err)
-		err = s.DisableSubscription(t.Context(), old.ID, old.Version, notice(t, "n"))
+		err = s.DisableSubscription(t.Context(), old.ID, old.Version, router.StoppedGone, notice(t, "n"))
 		require.Equal(t, router.Precondition, router.ErrorCode(err))
 		now, err := s.Subscription(t.Context(), "moved")
 		require.NoError(t, err)
 		require.True(t, now.Enabled)
 		require.Zero(t, countEvents(t, s, router.DisabledType))
-		err = s.DisableSubscription(t.Context(), "sub_"+strings.Repeat("7", 26), 1, notice(t, "n"))
+		err = s.DisableSubscription(t.Context(), "sub_"+strings.Repeat("7", 26), 1, router.StoppedGone, notice(t, "n"))
 		require.Equal(t, router.NotFound, router.ErrorCode(err))
 	})
 }
@@ -170,7 +173,7 @@ func TestAReplicaThatDiesRightAfterDisablingLeavesTheNoticeToTheNext(t *testing.
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		require.Error(t, doomed.DisableSubscription(ctx, sub.ID, sub.Version, notice(t, "n")))
+		require.Error(t, doomed.DisableSubscription(ctx, sub.ID, sub.Version, router.StoppedGone, notice(t, "n")))
 		require.Zero(t, countEvents(t, next, router.DisabledType))
 		for range 3 {
 			_, err := next.Housekeep(t.Context(), 0)

@@ -13,7 +13,7 @@ import (
 //	                       owner, lease; floor, seq: last stream ID given out; window,
 //	                       ring0…2: dedupe; size: mean size of an entry; horizon: see
 //	                       retention.go; stored, routed: events ever; dead_expired:
-//	                       dead letters removed; waits: calls that waited for replicas
+//	                       dead letters removed; pauses: of queues, and their ends; waits: calls that waited for replicas
 //	log            stream  all accepted events, one field "e": Event.Encode               retention
 //	seen0…2        hash    event identity → fingerprint, call and stream ID               1 to 1.5 dedupe windows
 //	ready          zset    subscription → when to look at its queue                       while it has work
@@ -24,6 +24,7 @@ import (
 //	dead_at        zset    the same → when it became one                                  dead-letter retention
 //	announced      list    the last 200 changes of definitions: version and last ID     permanent
 //	gone           hash    deleted subscription → last ID that may be queued for it       until its queue is removed
+//	paused         hash    paused subscription → since when, a space, and the reason      until it is resumed
 //	q:<sub>        list    fresh deliveries: entries in log order                         until taken
 //	r:<sub>        zset    entry → when it is tried again                                 until taken
 //	l:<sub>        zset    entry → when its lease runs out, which also names the lease     until settled
@@ -72,6 +73,7 @@ func (k keys) dead() string      { return k.prefix + "dead" }
 func (k keys) deadAt() string    { return k.prefix + "dead_at" }
 func (k keys) gone() string      { return k.prefix + "gone" }
 func (k keys) announced() string { return k.prefix + "announced" }
+func (k keys) paused() string    { return k.prefix + "paused" }
 
 func (k keys) seen(slot int) string { return k.prefix + "seen" + strconv.Itoa(slot) }
 

@@ -34,6 +34,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 	add(1, "create", w.create)
 	add(1, "replace", w.replace)
 	add(1, "delete", w.remove)
+	add(1, "disable", w.disable)
 	add(1, "take or release a lease", w.takeLease)
 	add(1, "apply to a spoilt queue", w.applyToSpoilt)
 	add(1, "read the status", w.readStatus)
@@ -52,7 +53,7 @@ func (w *world) work() []action {
 	return []action{
 		{3, "append", w.append}, {4, "apply", w.apply}, {1, "apply what can't be", w.applyWrongly},
 		{1, "apply what was matched earlier", w.applyLate}, {1, "look for due queues", w.lookForDue},
-		{4, "claim", w.claim}, {5, "settle", w.settle},
+		{4, "claim", w.claim}, {5, "settle", w.settle}, {1, "pause", w.pause}, {1, "resume", w.resume},
 	}
 }
 

@@ -82,7 +82,7 @@ func (p *modelPartition) enqueue(now int64, e router.Enqueue, applied *router.Ap
 		return
 	}
 	room := 0
-	if len(q.fresh) == 0 {
+	if _, paused := p.paused[e.Queue.Subscription]; len(q.fresh) == 0 && !paused {
 		room = max(e.Queue.MaxInFlight-len(q.leases), 0)
 	}
 	taken := min(room, e.Take, len(e.Entries))
@@ -121,7 +121,7 @@ func (p *modelPartition) lookNoLaterThan(q router.Queue, at int64) {
 }
 
 // reschedule: a queue is looked at when something can be claimed from it, or a lease runs out; one without work, or of a deleted subscription,
-// is not.
+// is not, and neither is a paused one.
 func (p *modelPartition) reschedule(queue router.Queue, now int64) (next int64, work bool) {
 	q, schedule := p.queue(queue.Subscription), p.schedules[queue.Kind]
 	next, work = first(q.leases)
@@ -134,12 +134,46 @@ func (p *modelPartition) reschedule(queue router.Queue, now int64) (next int64, 
 			next, work = at, true
 		}
 	}
-	if _, gone := p.gone[queue.Subscription]; gone || !work {
+	if p.stands(queue.Subscription) || !work {
 		delete(schedule, queue.Subscription)
 		return 0, false
 	}
 	schedule[queue.Subscription] = next
 	return next, true
+}
+
+// stands tells whether nothing of a queue may be sent: its subscription is deleted or paused.
+func (p *modelPartition) stands(id string) bool {
+	_, gone := p.gone[id]
+	_, paused := p.paused[id]
+	return gone || paused
+}
+
+// pause: nothing is claimed any more. Who was paused stays so since then, and an operator's pause stays his.
+func (p *modelPartition) pause(now int64, id string, reason router.StopReason) {
+	old, ok := p.paused[id]
+	if !ok {
+		old.Since = time.UnixMilli(now).UTC()
+	}
+	if old.Reason != router.StoppedByOperator {
+		old.Reason = reason
+	}
+	p.paused[id] = old
+	for _, schedule := range p.schedules {
+		delete(schedule, id)
+	}
+}
+
+// resume: all that waits is looked at.
+func (p *modelPartition) resume(now int64, sub router.Subscription, all bool) {
+	old, ok := p.paused[sub.ID]
+	if !ok || (old.Reason == router.StoppedByOperator && !all) {
+		return
+	}
+	delete(p.paused, sub.ID)
+	if len(p.queue(sub.ID).outstanding()) > 0 {
+		p.schedules[sub.Sink.Kind][sub.ID] = now
+	}
 }
 
 // dueQueues: the longest due first, and when the next one is due.
@@ -199,7 +233,7 @@ func (p *modelPartition) claim(now int64, c router.Claim, want int) (claimed []r
 		q.leases[position] = expires
 		claimed = append(claimed, claimedAs(c.Queue, position, q.tried(position)+1, expires))
 	}
-	if _, gone := p.gone[c.Queue.Subscription]; !gone {
+	if !p.stands(c.Queue.Subscription) {
 		q.take(now, want, c.Queue.MaxInFlight, take)
 	}
 	p.reschedule(c.Queue, now)
@@ -338,6 +372,9 @@ func (m *model) status(id string) (s router.SubscriptionStatus) {
 		s.Delivered += q.delivered
 		s.Dead += q.dead
 		s.NotQueued += q.notQueued
+		if pause, ok := p.paused[id]; ok && (s.Paused == nil || pause.Since.Before(s.Paused.Since)) {
+			s.Paused = &pause
+		}
 		s.LastSuccess = later(s.LastSuccess, q.success)
 		if before := s.LastFailure; later(before, q.failure) != before {
 			s.LastFailure, s.LastError = later(before, q.failure), q.lastError

@@ -23,6 +23,7 @@ type stored struct {
 	Ready    map[string]int64
 	Handlers map[string]int64
 	Dead     map[string]int64
+	Paused   map[string]string
 	Gone     map[string]string // and the last ID that may still be queued
 }
 
@@ -52,6 +53,7 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 	state, log := pipe.HGetAll(ctx, key("state")), pipe.XRange(ctx, key("log"), "-", "+")
 	ready, handlers := pipe.ZRangeWithScores(ctx, key("ready"), 0, -1), pipe.ZRangeWithScores(ctx, key("handlers"), 0, -1)
 	copies, holds := pipe.HGetAll(ctx, key("copies")), pipe.HGetAll(ctx, key("holds"))
+	paused := pipe.HGetAll(ctx, key("paused"))
 	dead, gone := pipe.ZRangeWithScores(ctx, key("dead_at"), 0, -1), pipe.HGetAll(ctx, key("gone"))
 	queues := map[string]func() storedQueue{}
 	for id := range w.m.partitions[partition].queues {
@@ -62,7 +64,7 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 
 	s := stored{
 		Cursor: state.Val()["cursor"], Target: state.Val()["target"], Stored: integer(state.Val()["stored"]), Routed: integer(state.Val()["routed"]),
-		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Dead: scores(dead.Val()), Gone: gone.Val(), Queues: map[string]storedQueue{},
+		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Dead: scores(dead.Val()), Gone: gone.Val(), Paused: paused.Val(), Queues: map[string]storedQueue{},
 	}
 	for id, read := range queues {
 		s.add(id, read())
@@ -128,7 +130,7 @@ func (w *world) retained(t require.TestingT, partition int, horizon string, log 
 // expected is what the model wants a partition to hold.
 func (w *world) expected(p *modelPartition) stored {
 	s := stored{
-		Stored: int64(len(p.log)), Routed: p.routed, Gone: map[string]string{}, Queues: map[string]storedQueue{},
+		Stored: int64(len(p.log)), Routed: p.routed, Gone: map[string]string{}, Paused: map[string]string{}, Queues: map[string]storedQueue{},
 		Ready: p.schedules[router.WebhookSink], Handlers: p.schedules[router.HandlerSink], Dead: map[string]int64{},
 	}
 	if p.cursor.Position.MS > 0 {
@@ -136,6 +138,9 @@ func (w *world) expected(p *modelPartition) stored {
 	}
 	for id, last := range p.gone {
 		s.Gone[id] = last.ID()
+	}
+	for id, pause := range p.paused {
+		s.Paused[id] = decimal(pause.Since.UnixMilli()) + " " + string(pause.Reason)
 	}
 	for _, letter := range p.dead {
 		s.Dead[deadMember(letter)] = letter.At.UnixMilli()

@@ -48,6 +48,7 @@ type modelPartition struct {
 	queues    map[string]*modelQueue // also of deleted subscriptions, until they are purged
 	schedules map[router.SinkKind]map[string]int64
 	dead      map[deadName]router.DeadLetter
+	paused    map[string]router.Pause
 	gone      map[string]router.Position // deleted subscriptions, and the last event that may still be queued for them
 	routed    int64
 	owner     string
@@ -75,7 +76,7 @@ func newModel(now int64, partitions int, dedupeWindow, deadRetention time.Durati
 	for n := range partitions {
 		m.partitions = append(m.partitions, &modelPartition{
 			number: n, cursor: router.Cursor{Position: router.Position{Partition: n}}, known: map[[16]byte]knownEvent{},
-			queues: map[string]*modelQueue{}, dead: map[deadName]router.DeadLetter{}, gone: map[string]router.Position{},
+			queues: map[string]*modelQueue{}, dead: map[deadName]router.DeadLetter{}, gone: map[string]router.Position{}, paused: map[string]router.Pause{},
 			schedules: map[router.SinkKind]map[string]int64{router.WebhookSink: {}, router.HandlerSink: {}},
 		})
 	}
@@ -214,6 +215,7 @@ func (p *modelPartition) purge(id string) (forgotten bool) {
 		return false
 	}
 	delete(p.gone, id)
+	delete(p.paused, id)
 	delete(p.queues, id)
 	for _, schedule := range p.schedules {
 		delete(schedule, id)

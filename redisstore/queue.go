@@ -69,7 +69,7 @@ func (s *Store) ClaimDeliveries(ctx context.Context, partition int, claims []rou
 
 func (s *Store) claimCall(partition int, claims []router.Claim, permits []permits) (keys []string, args []any) {
 	k := s.keys[partition]
-	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.gone())
+	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.gone(), k.paused())
 	for i, c := range claims {
 		id := c.Queue.Subscription
 		keys = append(keys, s.scheduleKey(partition, c.Queue.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id))
@@ -188,7 +188,7 @@ func bySubscription(settlements []router.Settlement) [][]router.Settlement {
 
 func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []string, args []any) {
 	k := s.keys[partition]
-	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone())
+	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone(), k.paused())
 	for _, group := range groups {
 		q := group[0].Claimed.Queue
 		id := q.Subscription

@@ -27,6 +27,9 @@ func (s *Store) ReplaceSubscription(ctx context.Context, sub router.Subscription
 	sub.Updated = now
 	expected := strconv.FormatUint(sub.Version, 10)
 	sub.Version, err = s.define(ctx, subscriptionKind(), definition{id: sub.ID, expected: expected, name: sub.Name, document: router.AppendStored(nil, sub)})
+	if err == nil && sub.Enabled {
+		err = s.resume(ctx, sub, "disabled")
+	}
 	return sub, err
 }
 

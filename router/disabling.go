@@ -11,19 +11,13 @@ import (
 // its subject the subscription's id, its data {"subscription", "name", "reason", "error"}.
 const DisabledType = "streamlatch.subscription.disabled"
 
-// DisableReason says why a subscription was disabled.
-type DisableReason string
-
-// The reasons.
-const (
-	DisabledGone DisableReason = "gone" // the endpoint answered 410
-)
-
 // Disabler disables subscriptions.
 type Disabler interface {
 	// DisableSubscription disables a subscription, if its definition is still of that version, and has the notice, an event, appended to the log
-	// once: also if the replica dies on the way. Precondition: it has changed since; NotFound. Nothing was done then.
-	DisableSubscription(ctx context.Context, id string, version uint64, notice Event) error
+	// once: also if the replica dies on the way. Then it pauses the subscription for that reason, so that its backlog stays; ReplaceSubscription with
+	// a definition that is enabled ends this pause. One that is disabled already is only paused. Precondition: it has changed since; NotFound.
+	// Nothing was done then.
+	DisableSubscription(ctx context.Context, id string, version uint64, reason StopReason, notice Event) error
 }
 
 // disableTime is how long disabling may take: the attempt that was the reason is settled after it.
@@ -31,15 +25,12 @@ const disableTime = leaseMargin / 2
 
 // disable disables a subscription for the outcome of an attempt, which was made under the definition that is given. Where that is not the present one any
 // more, the attempt says nothing of the subscription: nothing is done. Nothing has to be repeated here: the next attempt will have the same outcome.
-func (r *Router) disable(ctx context.Context, s *Subscription, reason DisableReason, a Attempt) {
-	if !s.Enabled {
-		return
-	}
+func (r *Router) disable(ctx context.Context, s *Subscription, reason StopReason, a Attempt) {
 	ctx, cancel := context.WithTimeout(ctx, disableTime)
 	defer cancel()
 	notice, err := disabledNotice(s, reason, a)
 	if err == nil {
-		err = r.store.DisableSubscription(ctx, s.ID, s.Version, notice)
+		err = r.store.DisableSubscription(ctx, s.ID, s.Version, reason, notice)
 	}
 	switch code := ErrorCode(err); {
 	case err == nil:
@@ -50,12 +41,12 @@ func (r *Router) disable(ctx context.Context, s *Subscription, reason DisableRea
 }
 
 // disabledNotice is the event that says so. It has the same id whoever makes it.
-func disabledNotice(s *Subscription, reason DisableReason, a Attempt) (Event, error) {
+func disabledNotice(s *Subscription, reason StopReason, a Attempt) (Event, error) {
 	data, err := json.Marshal(struct {
-		Subscription string        `json:"subscription"`
-		Name         string        `json:"name"`
-		Reason       DisableReason `json:"reason"`
-		Error        string        `json:"error,omitempty"`
+		Subscription string     `json:"subscription"`
+		Name         string     `json:"name"`
+		Reason       StopReason `json:"reason"`
+		Error        string     `json:"error,omitempty"`
 	}{s.ID, s.Name, reason, a.Error})
 	if err != nil {
 		return Event{}, err //nolint:wrapcheck // can't be: there is nothing in it that JSON has no form for

@@ -337,7 +337,7 @@ func (d *dispatcher) conclude(j job, sub *Subscription, attempt Attempt) Settlem
 		decision = Decision{Verdict: Dead}
 	}
 	if decision.Disable {
-		d.router.disable(d.sending, sub, DisabledGone, attempt)
+		d.router.disable(d.sending, sub, StoppedGone, attempt)
 	}
 	return Settlement{Claimed: j.claimed, Verdict: decision.Verdict, After: decision.After, Attempt: attempt}
 }

@@ -19,6 +19,7 @@ type Store interface {
 	DefinitionStore
 	SubscriptionStore
 	Disabler
+	Pauser
 	TriggerStore
 	QueueStore
 	PartialStore

@@ -120,6 +120,7 @@ type SubscriptionStatus struct {
 	LastFailure   time.Time
 	LastError     string   // of the last failure
 	NotQueued     int64    // events that matched while the subscription was disabled
+	Paused        *Pause   // nil: it is not
 	HandledBy     []string // handler sinks: the replicas that have the handler; empty: nobody handles it
 }
 

@@ -15,9 +15,10 @@ import (
 
 func (p *process) subscriptionsCommand() *cobra.Command {
 	return family(
-		&cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete and test subscriptions"},
+		&cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete, test, pause and resume subscriptions"},
 		p.listSubscriptionsCommand(), p.showCommand(client.Subscription), p.createSubscriptionCommand(),
 		p.deleteCommand(client.Subscription, "dropped_deliveries", "deliveries that were waiting"), p.testSubscriptionCommand(),
+		p.pauseCommand(), p.resumeCommand(),
 	)
 }
 
