@@ -40,6 +40,7 @@ import (
 //	tc:<trg>       hash    the trigger's counters: firings, suppressed, key_missing,      the trigger's
 //	                       over_cap, ignored, loops, deadlines_dropped, partials_dropped
 //	p:<sub>        zset    permits in flight, in the subscription's home partition        until given back
+//	n:<sub>        string  permits of its rate that count, in the same place              until they do not
 //
 // Only in partition 0:
 //
@@ -83,6 +84,7 @@ func (k keys) leases(subscription string) string   { return k.prefix + "l:" + su
 func (k keys) attempts(subscription string) string { return k.prefix + "a:" + subscription }
 func (k keys) counters(subscription string) string { return k.prefix + "c:" + subscription }
 func (k keys) permits(subscription string) string  { return k.prefix + "p:" + subscription }
+func (k keys) rate(subscription string) string     { return k.prefix + "n:" + subscription }
 
 func (k keys) triggers() string                      { return k.prefix + "triggers" }
 func (k keys) partials(trigger string) string        { return k.prefix + "t:" + trigger }

@@ -115,7 +115,7 @@ func byID(subs map[string]router.Subscription) []router.Subscription {
 }
 
 func queueOf(s router.Subscription) router.Queue {
-	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight}
+	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate}
 }
 
 // batch draws what a reader at the cursor could want to apply: some events, the last one perhaps in part, matched by anybody that it knows.
@@ -272,6 +272,7 @@ func (w *world) claim(t *rapid.T) {
 		claims = append(claims, router.Claim{
 			Queue: q, Max: rapid.SampledFrom([]int{0, 1, 2, 3, 100}).Draw(t, "max"),
 			Lease: rapid.SampledFrom([]time.Duration{1, 50, 3_600_000}).Draw(t, "lease") * time.Millisecond,
+			Slack: rapid.SampledFrom([]time.Duration{0, 5, 700}).Draw(t, "slack") * time.Millisecond,
 		})
 	}
 	if len(claims) > 0 {

@@ -34,6 +34,7 @@ type storedQueue struct {
 	Attempts map[string]string // number, and outcomes
 	Counters map[string]string
 	Permits  map[string]int64
+	Rate     map[string]int64
 }
 
 // retained is what Redis keeps of events: which, beyond the log, and for whom.
@@ -75,11 +76,11 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 func (w *world) lookAtQueue(ctx context.Context, pipe redis.Pipeliner, key func(string) string, id string) func() storedQueue {
 	fresh, attempts, counters := pipe.LRange(ctx, key("q:"+id), 0, -1), pipe.HGetAll(ctx, key("a:"+id)), pipe.HGetAll(ctx, key("c:"+id))
 	retries, leases := pipe.ZRangeWithScores(ctx, key("r:"+id), 0, -1), pipe.ZRangeWithScores(ctx, key("l:"+id), 0, -1)
-	permits := pipe.ZRangeWithScores(ctx, key("p:"+id), 0, -1)
+	permits, rate := pipe.ZRangeWithScores(ctx, key("p:"+id), 0, -1), pipe.MGet(ctx, key("n:"+id))
 	return func() storedQueue {
 		q := storedQueue{
 			Fresh: fresh.Val(), Retries: scores(retries.Val()), Leases: scores(leases.Val()), Attempts: attempts.Val(), Counters: counters.Val(),
-			Permits: scores(permits.Val()),
+			Permits: scores(permits.Val()), Rate: w.m.rates[id].count(w.m.now, rateOf(rate.Val()[0])),
 		}
 		delete(q.Counters, "popped") // how the script finds its place again, which nobody else sees
 		for entry, text := range q.Attempts {
@@ -91,9 +92,20 @@ func (w *world) lookAtQueue(ctx context.Context, pipe redis.Pipeliner, key func(
 
 // add takes a queue in unless it is empty.
 func (s *stored) add(id string, q storedQueue) {
-	if len(q.Fresh)+len(q.Retries)+len(q.Leases)+len(q.Attempts)+len(q.Counters)+len(q.Permits) > 0 {
+	if len(q.Fresh)+len(q.Retries)+len(q.Leases)+len(q.Attempts)+len(q.Counters)+len(q.Permits)+len(q.Rate) > 0 {
 		s.Queues[id] = q
 	}
+}
+
+// rateOf reads the permits of a rate: how many of each date.
+func rateOf(stored any) map[int64]int {
+	permits := map[int64]int{}
+	text, _ := stored.(string)
+	for _, one := range strings.Fields(text) {
+		date, n, _ := strings.Cut(one, ":")
+		permits[integer(date)] = int(integer(n))
+	}
+	return permits
 }
 
 // summary brings the attempts of a delivery into the form "2 status expired".
@@ -149,6 +161,7 @@ func (w *world) expected(p *modelPartition) stored {
 		q := p.queue(id).expected()
 		if redisstore.Home(w.store, id) == p.number {
 			maps.Copy(q.Permits, w.m.permits[id])
+			q.Rate = w.m.rates[id].count(w.m.now, w.m.rates[id].permits)
 		}
 		s.add(id, q)
 	}
@@ -156,7 +169,7 @@ func (w *world) expected(p *modelPartition) stored {
 }
 
 func (q *modelQueue) expected() storedQueue {
-	s := storedQueue{Fresh: []string{}, Retries: ids(q.retries), Leases: ids(q.leases), Attempts: map[string]string{}, Counters: map[string]string{}, Permits: map[string]int64{}}
+	s := storedQueue{Fresh: []string{}, Retries: ids(q.retries), Leases: ids(q.leases), Attempts: map[string]string{}, Counters: map[string]string{}, Permits: map[string]int64{}, Rate: map[string]int64{}}
 	for _, position := range q.fresh {
 		s.Fresh = append(s.Fresh, position.ID())
 	}

@@ -22,6 +22,7 @@ type model struct {
 	subs          map[string]router.Subscription // the live ones
 	changed       map[string]uint64              // version of each one's last change, deletions included
 	permits       map[string]map[string]int64    // subscription → permit → when it runs out; with several partitions only
+	rates         map[string]modelRate           // subscription → permits of its rate that count, by date
 	snapshots     []modelSnapshot                // what a replica may know, the newest last
 }
 
@@ -71,7 +72,7 @@ type deadName struct {
 func newModel(now int64, partitions int, dedupeWindow, deadRetention time.Duration) *model {
 	m := &model{
 		now: now, dedupeWindow: dedupeWindow, deadRetention: deadRetention,
-		subs: map[string]router.Subscription{}, changed: map[string]uint64{}, permits: map[string]map[string]int64{},
+		subs: map[string]router.Subscription{}, changed: map[string]uint64{}, permits: map[string]map[string]int64{}, rates: map[string]modelRate{},
 	}
 	for n := range partitions {
 		m.partitions = append(m.partitions, &modelPartition{
@@ -138,7 +139,7 @@ func (m *model) apply(b router.Batch) router.Applied {
 	}
 	applied := router.Applied{Status: router.Done, Cursor: b.To}
 	for _, e := range b.Enqueues {
-		if len(m.partitions) > 1 {
+		if len(m.partitions) > 1 || e.Queue.Rate.Limit > 0 {
 			e.Take = 0 // that takes permits
 		}
 		p.enqueue(m.now, e, &applied)

@@ -88,6 +88,9 @@ func (w *world) definition(t *rapid.T, name string, kind router.SinkKind) router
 	if kind == router.WebhookSink {
 		sub.Sink.URL, sub.Sink.Mode = "http://127.0.0.1:1/", router.Structured
 	}
+	sub.Delivery.Rate = rapid.SampledFrom([]router.Rate{
+		{}, {}, {Limit: 1, Per: router.Duration(time.Second)}, {Limit: 4, Per: router.Duration(time.Second)}, {Limit: 2, Per: router.Duration(time.Hour)},
+	}).Draw(t, "rate")
 	sub.Delivery.MaxInFlight = rapid.IntRange(1, 5).Draw(t, "max in flight")
 	return sub
 }

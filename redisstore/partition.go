@@ -141,7 +141,7 @@ func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 
 // atOnce is how many deliveries apply may lease: none where that takes permits.
 func (s *Store) atOnce(e router.Enqueue) int {
-	if s.needsPermits() {
+	if s.needsPermits(e.Queue) {
 		return 0
 	}
 	return e.Take

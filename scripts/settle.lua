@@ -113,7 +113,7 @@ for i = 9, #KEYS, 6 do
   result[#result + 1], arg = settle(queue, arg + 4, tonumber(ARGV[arg + 2]))
   count(queue)
   local still = queue.gone or redis.call('HEXISTS', paused, queue.subscription) == 1
-  local at = not still and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t)
+  local at = not still and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t, 0)
   result[#result + 1] = at and int(math.max(0, at - t)) or 'idle'
 end
 return result
