@@ -48,6 +48,8 @@ func (s *Server) routes() []route {
 		{method: "DELETE", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.deleteSubscription},
 		{method: "POST", path: "/v1/subscriptions/{ref}/rotate-secret", scope: ManageScope, handle: s.rotateSecret},
 		{method: "POST", path: "/v1/subscriptions/{ref}/test", scope: ManageScope, handle: s.testSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/pause", scope: ManageScope, handle: s.pauseSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/resume", scope: ManageScope, handle: s.resumeSubscription},
 
 		{method: "POST", path: "/v1/triggers", scope: ManageScope, handle: s.triggers.post},
 		{method: "GET", path: "/v1/triggers", scope: ReadScope, handle: s.triggers.getAll},

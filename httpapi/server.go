@@ -46,6 +46,7 @@ type Config struct {
 	Partials      router.PartialBrowser
 	DeadLetters   router.DeadLetterStore
 	Status        router.StatusStore
+	Pauser        router.Pauser
 	Tester        Tester
 	// NewSecret makes a signing secret for a subscription that has none.
 	NewSecret func() string
@@ -146,7 +147,8 @@ func (c *Config) check() error {
 		name    string
 		missing bool
 	}{
-		{"Events", c.Events == nil}, {"Log", c.Log == nil}, {"Feed", c.Feed == nil}, {"Subscriptions", c.Subscriptions == nil}, {"Triggers", c.Triggers == nil}, {"Partials", c.Partials == nil},
+		{"Events", c.Events == nil}, {"Log", c.Log == nil}, {"Feed", c.Feed == nil}, {"Subscriptions", c.Subscriptions == nil}, {"Triggers", c.Triggers == nil},
+		{"Partials", c.Partials == nil}, {"Pauser", c.Pauser == nil},
 		{"DeadLetters", c.DeadLetters == nil}, {"Status", c.Status == nil}, {"Tester", c.Tester == nil}, {"NewSecret", c.NewSecret == nil}, {"Ready", c.Ready == nil},
 	} {
 		if field.missing {

@@ -298,12 +298,32 @@ func TestDeletingSaysHowManyDeliveriesAreDropped(t *testing.T) {
 }
 
 func TestASubscriptionIsShownWithTheStateOfItsQueues(t *testing.T) {
-	a := newAPI(t)
+	a := newAPI(t, func(c *httpapi.Config) {
+		c.Now = func() time.Time { return time.UnixMilli(1_732_128_000_000 + 90_000) }
+	})
 	a.do("POST", "/v1/subscriptions", billing).want(201)
 	require.Equal(t, map[string]any{
 		"backlog": 5.0, "in_flight": 2.0, "retrying": 1.0, "dead": 3.0, "delivered": 100.0, "not_queued": 4.0, "oldest_pending": "2024-11-20T18:40:00.000Z",
+		"backlog_age": "1m30s", "paused": nil,
 		"last_success": "2024-11-20T18:40:00.000Z", "last_failure": nil, "last_error": "connection refused",
 	}, a.do("GET", "/v1/subscriptions/billing", "").want(200).get("status"))
+}
+
+func TestPausingAndResumingAnswerWithTheSubscriptionAndItsStatus(t *testing.T) {
+	a := newAPI(t)
+	a.do("POST", "/v1/subscriptions", billing).want(201)
+	res := a.do("POST", "/v1/subscriptions/billing/pause", "").want(200)
+	require.Equal(t, "billing", res.get("name"))
+	require.Equal(t, map[string]any{"since": "2024-11-20T18:40:00.000Z", "reason": "operator"}, res.get("status", "paused"))
+	require.Equal(t, `"1"`, res.header.Get("ETag"), "the definition is what it was")
+	require.Nil(t, a.do("POST", "/v1/subscriptions/billing/resume", "{}").want(200).get("status", "paused"))
+	for _, verb := range []string{"pause", "resume"} {
+		a.do("POST", "/v1/subscriptions/none/"+verb, "").problem(404, "not-found")
+		a.do("POST", "/v1/subscriptions/Not%20A%20Name/"+verb, "").problem(422, "invalid")
+		a.do("POST", "/v1/subscriptions/billing/"+verb+"?x=1", "").problem(422, "invalid")
+	}
+	a.store.fail(router.Errorf(router.Unavailable, "Redis can't be reached"))
+	a.do("POST", "/v1/subscriptions/billing/pause", "").problem(503, "unavailable")
 }
 
 func TestSubscriptionsAreListedInPages(t *testing.T) {

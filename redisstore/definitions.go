@@ -284,9 +284,18 @@ func (s *Store) stamp(ctx context.Context, kind definitionKind) (id string, now 
 	return id, now, nil
 }
 
-// define stores a definition where its version is the expected one, "0" for a new one, and makes it binding. It returns the new version.
-func (s *Store) define(ctx context.Context, kind definitionKind, id, expected, name string, document []byte) (uint64, error) {
-	version, err := s.callDefine(ctx, kind, id, expected, name, string(document))
+// definition is a change of one definition.
+type definition struct {
+	id       string
+	expected string // version that must be the present one; "0": a new one; "any"
+	name     string // new name; empty: it is deleted
+	document []byte
+	notice   string // an event that tells of it, encoded; empty: none does
+}
+
+// define makes a change where the version is the expected one, and makes it binding. It returns the new version.
+func (s *Store) define(ctx context.Context, kind definitionKind, d definition) (uint64, error) {
+	version, err := s.callDefine(ctx, kind, d)
 	if err != nil {
 		return 0, err
 	}
@@ -299,14 +308,14 @@ func (s *Store) undefine(ctx context.Context, kind definitionKind, id string, ve
 	if version != 0 {
 		expected = strconv.FormatUint(version, 10)
 	}
-	_, err := s.define(ctx, kind, id, expected, "", nil)
+	_, err := s.define(ctx, kind, definition{id: id, expected: expected})
 	return err
 }
 
-func (s *Store) callDefine(ctx context.Context, kind definitionKind, id, expected, name, document string) (uint64, error) {
+func (s *Store) callDefine(ctx context.Context, kind definitionKind, d definition) (uint64, error) {
 	k := s.keys[0]
-	keys := []string{k.meta(), k.documents(kind), k.names(kind), k.versions(), k.ids(kind), k.deleted()}
-	reply, err := s.run(ctx, s.scripts.Define, keys, id, expected, name, document)
+	keys := []string{k.meta(), k.documents(kind), k.names(kind), k.versions(), k.ids(kind), k.deleted(), k.notices()}
+	reply, err := s.run(ctx, s.scripts.Define, keys, d.id, d.expected, d.name, string(d.document), d.notice)
 	if err != nil {
 		return 0, unavailable(err, "store a definition")
 	}
@@ -316,11 +325,11 @@ func (s *Store) callDefine(ctx context.Context, kind definitionKind, id, expecte
 	}
 	switch words[0] {
 	case "missing":
-		return 0, router.Errorf(router.NotFound, "there is no %s %q", kind.noun, id)
+		return 0, router.Errorf(router.NotFound, "there is no %s %q", kind.noun, d.id)
 	case "changed":
-		return 0, router.Errorf(router.Precondition, "%s %q has changed since", kind.noun, id)
+		return 0, router.Errorf(router.Precondition, "%s %q has changed since", kind.noun, d.id)
 	case "taken":
-		return 0, router.Errorf(router.Conflict, "there is a %s named %q already", kind.noun, name)
+		return 0, router.Errorf(router.Conflict, "there is a %s named %q already", kind.noun, d.name)
 	}
 	return strconv.ParseUint(words[1], 10, 64)
 }

@@ -15,7 +15,7 @@ func (s *Store) CreateSubscription(ctx context.Context, sub router.Subscription)
 		return sub, err
 	}
 	sub.ID, sub.Created, sub.Updated = id, now, now
-	sub.Version, err = s.define(ctx, subscriptionKind(), id, "0", sub.Name, s.storedSubscription(sub))
+	sub.Version, err = s.define(ctx, subscriptionKind(), definition{id: id, expected: "0", name: sub.Name, document: s.storedSubscription(sub)})
 	return sub, err
 }
 
@@ -44,7 +44,11 @@ func (s *Store) RotateSecret(ctx context.Context, sub router.Subscription, fresh
 func (s *Store) replaceSubscription(ctx context.Context, sub router.Subscription, now time.Time) (_ router.Subscription, err error) {
 	sub = sub.ForgetRotated(now)
 	sub.Updated = now
-	sub.Version, err = s.define(ctx, subscriptionKind(), sub.ID, strconv.FormatUint(sub.Version, 10), sub.Name, s.storedSubscription(sub))
+	expected := strconv.FormatUint(sub.Version, 10)
+	sub.Version, err = s.define(ctx, subscriptionKind(), definition{id: sub.ID, expected: expected, name: sub.Name, document: s.storedSubscription(sub)})
+	if err == nil && sub.Enabled {
+		err = s.resume(ctx, sub, "disabled")
+	}
 	return sub, err
 }
 

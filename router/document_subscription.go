@@ -179,7 +179,7 @@ func (d *Delivery) read(o *docObject) {
 		o.get("jitter").float(&r.Jitter)
 	})
 	o.get("max_in_flight").integer(&d.MaxInFlight)
-	o.unavailable("rate")
+	o.get("rate").object(d.Rate.read)
 	ordered := false
 	if n := o.get("ordered"); n.present() {
 		n.bool(&ordered)
@@ -335,6 +335,7 @@ func (d Delivery) write(w *jsonWriter) {
 	w.float("jitter", d.Retry.Jitter)
 	w.close('}')
 	w.integer("max_in_flight", d.MaxInFlight)
+	d.Rate.write(w)
 	w.close('}')
 }
 

@@ -135,6 +135,7 @@ type SubscriptionStatus struct {
 	LastFailure   time.Time
 	LastError     string   // of the last failure
 	NotQueued     int64    // events that matched while the subscription was disabled
+	Paused        *Pause   // nil: it is not
 	HandledBy     []string // handler sinks: the replicas that have the handler; empty: nobody handles it
 }
 
@@ -198,6 +199,8 @@ type Attempt struct {
 	StatusCode int       `json:"status_code,omitempty"`
 	Error      string    `json:"error,omitempty"`
 	Response   string    `json:"response,omitempty"` // the first 4 KiB of a failure's response
+
+	RetryAfter time.Duration `json:"-"` // the wait that the endpoint asked for; zero: none. It is not recorded
 }
 
 // DeadLetterFilter selects dead letters. Zero fields select all.

@@ -77,6 +77,7 @@ type Sink struct {
 type Delivery struct {
 	Retry       Retry `json:"retry"`
 	MaxInFlight int   `json:"max_in_flight"`
+	Rate        Rate  `json:"rate"`
 }
 
 // Retry is when failed attempts are made again: attempt n+1 follows attempt n after Schedule[n-1], give or take Jitter
@@ -141,6 +142,7 @@ func (s Subscription) check(f *docFaults, at string, rules Rules) {
 		f.add(within(at, "delivery.max_in_flight"), "must be from 1 to %d", MaxMaxInFlight)
 	}
 	f.refuse(at, "delivery.retry", s.Delivery.Retry.Check())
+	f.refuse(at, "delivery.rate", s.Delivery.Rate.Check())
 }
 
 // checkTitle holds free text to a length, and to characters that can't upset a terminal or a log.

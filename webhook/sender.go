@@ -75,7 +75,8 @@ func (s *Sender) Close() {
 
 // Send makes one attempt, as a router.Sender: a POST of the event, signed where the sink has a secret, and done within the sink's timeout (DefaultSinkTimeout
 // where it has none), reading the answer included. Success is a status of 2xx and nothing else; redirects are never followed. What was wrong
-// stands in the attempt: Error is fit to be shown and holds neither secrets nor control characters, Response the first 4 KiB of a failure's answer.
+// stands in the attempt: Error is fit to be shown and holds neither secrets nor control characters, Response the first 4 KiB of a failure's answer,
+// RetryAfter the wait that it asked for.
 // When ctx ends first, the outcome is OutcomeCanceled. At most one request reaches the endpoint.
 func (s *Sender) Send(ctx context.Context, r router.Sending) router.Attempt {
 	at := s.now()
@@ -106,6 +107,9 @@ func (s *Sender) attempt(ctx context.Context, r router.Sending, at time.Time) ro
 	}
 	a := readAnswer(res)
 	a.Response = withoutSecrets(a.Response, *r.Subscription)
+	if a.Outcome != router.OutcomeDelivered {
+		a.RetryAfter = retryAfter(res.Header, s.now())
+	}
 	return a
 }
 

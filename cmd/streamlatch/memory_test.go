@@ -22,6 +22,7 @@ var began = time.UnixMilli(1732128000000).UTC()
 
 // memory is the storage of a server in memory, with ids and times that are the same in each run.
 type memory struct {
+	paused  map[string]*router.Pause
 	mu      sync.Mutex
 	records []router.Record
 	subs    []router.Subscription
@@ -173,8 +174,18 @@ func (m *memory) Subscriptions(_ context.Context, after string, limit int) (foun
 	return found, nil
 }
 
-func (m *memory) SubscriptionStatus(context.Context, string) (router.SubscriptionStatus, error) {
-	return router.SubscriptionStatus{Backlog: 2, Delivered: 5, LastSuccess: began}, nil
+func (m *memory) SubscriptionStatus(_ context.Context, id string) (router.SubscriptionStatus, error) {
+	return router.SubscriptionStatus{Backlog: 2, Delivered: 5, LastSuccess: began, Paused: m.paused[id]}, nil
+}
+
+func (m *memory) PauseSubscription(_ context.Context, id string) error {
+	m.paused = map[string]*router.Pause{id: {Since: began, Reason: router.StoppedByOperator}}
+	return nil
+}
+
+func (m *memory) ResumeSubscription(_ context.Context, id string) error {
+	delete(m.paused, id)
+	return nil
 }
 
 func (m *memory) DeadLetters(context.Context, router.DeadLetterFilter, string, int) ([]router.DeadLetter, string, error) {
@@ -204,7 +215,7 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 		require.NoError(t, <-ended)
 	})
 	cfg := httpapi.Config{
-		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, Partials: noTriggers{}, DeadLetters: m, Status: m, Tester: m,
+		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, Partials: noTriggers{}, DeadLetters: m, Status: m, Pauser: m, Tester: m,
 		NewSecret: func() string { return "whsec_bWFkZSBieSB0aGUgc2VydmVyLCAzMiBieXRlcyE=" },
 		Ready:     func(context.Context) error { return nil }, Version: "v1.2.3",
 	}
