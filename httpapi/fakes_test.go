@@ -34,6 +34,7 @@ type fakeStore struct {
 	tested     []router.Subscription
 	attempt    router.Attempt
 	notReady   error
+	puller     fakePuller
 }
 
 func newFakeStore(partitions int) *fakeStore {

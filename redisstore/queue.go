@@ -30,10 +30,14 @@ func (s *Store) DueQueues(ctx context.Context, partition int, kind router.SinkKi
 }
 
 func (s *Store) scheduleKey(partition int, kind router.SinkKind) string {
-	if kind == router.HandlerSink {
+	switch kind {
+	case router.HandlerSink:
 		return s.keys[partition].handlers()
+	case router.PullSink:
+		return s.keys[partition].pulls()
+	default:
+		return s.keys[partition].ready()
 	}
-	return s.keys[partition].ready()
 }
 
 func milliseconds(word string) (time.Duration, error) {
@@ -73,7 +77,7 @@ func (s *Store) claimCall(partition int, claims []router.Claim, permits []permit
 	for i, c := range claims {
 		id := c.Queue.Subscription
 		keys = append(keys, s.scheduleKey(partition, c.Queue.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id))
-		args = append(args, id, permits[i].left, c.Queue.MaxInFlight, c.Lease.Milliseconds())
+		args = append(args, id, permits[i].left, c.Queue.MaxInFlight, c.Lease.Milliseconds(), "")
 	}
 	return keys, args
 }
@@ -161,6 +165,9 @@ func readSettled(groups [][]router.Settlement, words []string) ([]router.Settled
 	settled := make([]router.Settled, len(groups))
 	for i, group := range groups {
 		settled[i] = router.Settled{Queue: group[0].Claimed.Queue, Lost: r.integer()}
+		for range settled[i].Lost {
+			r.integer() // which it was
+		}
 		if next := r.word(); next != "idle" {
 			wait, err := milliseconds(next)
 			r.fail(err)

@@ -88,7 +88,7 @@ func (s *Store) raiseHorizon(ctx context.Context, partition int) (horizon router
 
 // keepAll goes through every queue that has work.
 func (s *Store) keepAll(ctx context.Context, partition int) error {
-	for _, schedule := range []string{s.keys[partition].ready(), s.keys[partition].handlers()} {
+	for _, schedule := range []string{s.keys[partition].ready(), s.keys[partition].handlers(), s.keys[partition].pulls()} {
 		var cursor uint64
 		for {
 			members, next, err := s.reader.ZScan(ctx, schedule, cursor, "", keepPage).Result()
@@ -140,7 +140,7 @@ func (s *Store) purgeQueues(ctx context.Context, partition int) (more bool, err 
 	for _, id := range gone {
 		keys := []string{
 			k.state(), k.gone(), k.copies(), k.holds(), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id),
-			k.ready(), k.handlers(), k.permits(id),
+			k.ready(), k.handlers(), k.permits(id), k.pulls(),
 		}
 		reply, err := s.run(ctx, s.scripts.Purge, keys, id, purgePage)
 		if err != nil {

@@ -50,7 +50,9 @@ func newDispatcher(r *Router, partition int, slots *slots) *dispatcher {
 func (d *dispatcher) wake(queues []Queue) {
 	d.mu.Lock()
 	for _, q := range queues {
-		if !d.listed[q.Subscription] {
+		if q.Kind == PullSink {
+			d.router.pulls.wake(q.Subscription)
+		} else if !d.listed[q.Subscription] {
 			d.listed[q.Subscription] = true
 			d.due = append(d.due, q)
 		}

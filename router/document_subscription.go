@@ -76,19 +76,28 @@ func (d SubscriptionDraft) Create(fresh string) (Subscription, error) {
 	if s.Sink.Kind == HandlerSink {
 		return Subscription{}, refusedHandler("is made by Go code, which subscribes under this name; it can't be created here")
 	}
-	if d.secret == keepSecret {
+	if d.secret == keepSecret && s.Sink.Kind == WebhookSink {
 		s.Sink.Secret = fresh
 	}
 	return s, nil
 }
 
+// errPullKind says why a queue of one sort can't become one of the other: what waits in it is looked for elsewhere.
+var errPullKind = &Error{
+	Code: Invalid, Message: "a sink that is pulled from can't become one that is sent to, nor the other way round",
+	Problems: []Problem{{documentRoot + ".sink.kind", "can't be changed from or to \"pull\"; delete the subscription and create another"}},
+}
+
 // Replace makes the draft take the place of old: it keeps the id, the version it was made from, the times, and a secret that the document
-// does not change. Invalid: old is a Go handler's and the draft differs from it, or the draft would make it one.
+// does not change. Invalid: old is a Go handler's and the draft differs from it, or the draft would make it one; or the draft would make a sink that is pulled from one that is sent to, or the other way round.
 func (d SubscriptionDraft) Replace(old Subscription) (Subscription, error) {
 	s := d.definition
 	s.ID, s.Version, s.Created, s.Updated = old.ID, old.Version, old.Created, old.Updated
 	if d.secret == keepSecret {
 		s.Sink.Secret = old.Sink.Secret
+	}
+	if (s.Sink.Kind == PullSink) != (old.Sink.Kind == PullSink) {
+		return Subscription{}, errPullKind
 	}
 	if old.Sink.Kind != HandlerSink && s.Sink.Kind != HandlerSink {
 		return s, nil
@@ -171,6 +180,10 @@ func (s *Sink) read(o *docObject) secretChange {
 		return s.readWebhook(o)
 	case HandlerSink:
 		o.get("timeout").duration(&s.Timeout)
+	case PullSink:
+		s.Lease, s.MaxAttempts = DefaultPullLease, DefaultPulls
+		o.get("lease").duration(&s.Lease)
+		o.get("max_attempts").integer(&s.MaxAttempts)
 	default:
 		o.ignoreRest() // the kind is refused; what would go with it is of no interest
 	}
@@ -350,6 +363,10 @@ func (s Sink) write(w *jsonWriter, secret bool) {
 	}
 	if s.Timeout != 0 {
 		w.text("timeout", s.Timeout.String())
+	}
+	if s.Kind == PullSink {
+		w.text("lease", s.Lease.String())
+		w.integer("max_attempts", s.MaxAttempts)
 	}
 	switch {
 	case s.Kind == WebhookSink && s.Secret == "":

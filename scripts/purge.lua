@@ -15,6 +15,7 @@ KEYS
   10 ready     zset    queues that any replica can send from
   11 handlers  zset    queues of Go handlers
   12 permits   zset    the subscription's, if this is its home
+  13 pulls     zset    queues that workers pull from
 
 ARGV
   1 subscription
@@ -58,4 +59,5 @@ redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[12])
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[10], ARGV[1])
 redis.call('ZREM', KEYS[11], ARGV[1])
+redis.call('ZREM', KEYS[13], ARGV[1])
 return { 'done', #dropped }

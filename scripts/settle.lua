@@ -1,5 +1,6 @@
 --[[
-Records how attempts ended. Only the claim that still holds a delivery's lease can settle it; of a deleted subscription, nobody.
+Records how attempts ended. Only the claim that still holds a delivery's lease can settle it, and of a worker that pulls only before the lease runs out; of a deleted
+subscription, nobody.
 
 KEYS
   1 state      hash    the partition's state
@@ -13,11 +14,11 @@ KEYS
 
 ARGV
   1… queues    for each: subscription, max in flight, number of results, lowest of their IDs; for each result five: entry, when its
-               lease runs out, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at once), delay in
+               lease runs out or, after "#", the receipt for it, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at once), delay in
                milliseconds; then for each that is retry or dead, in order: record of the attempt (a JSON object), last error
 
-RETURNS  for each queue two: how many results came too late (the lease had run out and somebody else has the delivery, or the
-         subscription was deleted), and in how many milliseconds the queue has work again, or "idle"
+RETURNS  for each queue: how many results came too late (the lease had run out and somebody else has the delivery, or the
+         subscription was deleted), their numbers, counted from 1, and in how many milliseconds the queue has work again, or "idle"
 ]]
 local log, copies, holds, dead, dead_at, gone = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local horizon = redis.call('HGET', KEYS[1], 'horizon') or '0-0'
@@ -79,9 +80,17 @@ local function count(queue)
   end
 end
 
--- Settles the results that begin at an argument; returns how many came too late and the argument behind them.
+-- Whether a delivery, leased until a time, is leased under a name.
+local function is_held(queue, entry, expires, name)
+  if string.sub(name, 1, 1) == '#' then
+    return expires > t and has_receipt(queue.attempts, entry, string.sub(name, 2))
+  end
+  return expires == tonumber(name)
+end
+
+-- Settles the results that begin at an argument; returns which came too late and the argument behind them.
 local function settle(queue, first, results)
-  local entries, mine = {}, {}
+  local entries, mine, late, receipts = {}, {}, {}, {}
   for i = 1, results do
     entries[i] = ARGV[first + 5 * (i - 1)]
   end
@@ -91,15 +100,21 @@ local function settle(queue, first, results)
     local arg = first + 5 * (i - 1)
     local word = ARGV[arg + 3]
     local told = word == 'retry' or word == 'dead'
-    if held[i] and tonumber(held[i]) == tonumber(ARGV[arg + 1]) then
+    if held[i] and is_held(queue, entry, tonumber(held[i]), ARGV[arg + 1]) then
       mine[#mine + 1] = entry
+      if string.sub(ARGV[arg + 1], 1, 1) == '#' then
+        receipts[#receipts + 1] = receipt_field(entry)
+      end
       verdicts[word](queue, entry, ARGV[arg + 2], ARGV[arg + 4], told and ARGV[detail])
       queue.last_error = told and ARGV[detail + 1] or queue.last_error
+    else
+      late[#late + 1] = i
     end
     detail = detail + (told and 2 or 0)
   end
   call_many('ZREM', queue.leases, mine)
-  return results - #mine, detail
+  call_many('HDEL', queue.attempts, receipts)
+  return late, detail
 end
 
 local result, arg = {}, 1
@@ -109,7 +124,12 @@ for i = 8, #KEYS, 6 do
     delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
   }
   local max = tonumber(ARGV[arg + 1])
-  result[#result + 1], arg = settle(queue, arg + 4, tonumber(ARGV[arg + 2]))
+  local late
+  late, arg = settle(queue, arg + 4, tonumber(ARGV[arg + 2]))
+  result[#result + 1] = #late
+  for _, number in ipairs(late) do
+    result[#result + 1] = number
+  end
   count(queue)
   local at = not queue.gone and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t)
   result[#result + 1] = at and int(math.max(0, at - t)) or 'idle'

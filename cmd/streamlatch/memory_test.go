@@ -183,6 +183,33 @@ func (m *memory) Test(_ context.Context, s router.Subscription) (router.Attempt,
 	return router.Attempt{At: began, Duration: router.Duration(time.Second), Outcome: router.OutcomeStatus, StatusCode: 500, Error: "the endpoint answered 500", Response: "oh \x1b[31mno\nsorry\n"}, nil
 }
 
+// Pull gives the records of the log, each at its first attempt.
+func (m *memory) Pull(_ context.Context, s router.Subscription, req router.PullRequest) (pulled []router.Pulled, err error) {
+	found, _ := m.after(router.Position{}, cmp.Or(req.Max, router.DefaultPull))
+	for _, r := range found {
+		receipt := router.Receipt{Entry: router.Entry{Position: r.Position}, Attempt: 1, Token: strings.Repeat("A", 26)}
+		pulled = append(pulled, router.Pulled{Receipt: receipt, ID: router.DeliveryID(s.ID, receipt.Entry), Until: began.Add(30 * time.Second), Event: r.Event})
+	}
+	return pulled, nil
+}
+
+// Ack takes receipts of the first record only.
+func (m *memory) Ack(_ context.Context, _ router.Subscription, receipts []router.Receipt) (good []bool, err error) {
+	for _, r := range receipts {
+		good = append(good, r.Entry.Position.MS == began.UnixMilli())
+	}
+	return good, nil
+}
+
+func (m *memory) Nack(ctx context.Context, s router.Subscription, receipts []router.Receipt, _ router.Duration) ([]bool, error) {
+	return m.Ack(ctx, s, receipts)
+}
+
+func (m *memory) Extend(ctx context.Context, s router.Subscription, receipts []router.Receipt, e router.PullExtension) ([]bool, time.Time, error) {
+	good, err := m.Ack(ctx, s, receipts)
+	return good, began.Add(e.Lease.Std()), err
+}
+
 // startAPI starts the real API on that storage, and returns its URL.
 func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 	t.Helper()
@@ -196,7 +223,7 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 		require.NoError(t, <-ended)
 	})
 	cfg := httpapi.Config{
-		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, DeadLetters: m, Status: m, Tester: m,
+		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, DeadLetters: m, Status: m, Tester: m, Puller: m,
 		NewSecret: func() string { return "whsec_bWFkZSBieSB0aGUgc2VydmVyLCAzMiBieXRlcyE=" },
 		Ready:     func(context.Context) error { return nil }, Version: "v1.2.3",
 	}
