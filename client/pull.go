@@ -50,7 +50,7 @@ func (c *Client) Pull(ctx context.Context, ref string, o PullOptions) ([]Pulled,
 // ReceiptResult says what became of a receipt.
 type ReceiptResult struct {
 	Receipt    string    `json:"receipt"`
-	Result     string    `json:"result"`      // "ok", or "expired": it was not good any more, and nothing was changed
+	Result     string    `json:"result"`               // "ok", or "expired": it was not good any more, and nothing was changed
 	LeaseUntil time.Time `json:"lease_until,omitzero"` // of Extend
 }
 

@@ -386,4 +386,3 @@ func (r *Router) wakePulls(ctx context.Context) error {
 	}
 	return nil
 }
-
