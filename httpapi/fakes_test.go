@@ -35,6 +35,7 @@ type fakeStore struct {
 	attempt    router.Attempt
 	notReady   error
 	puller     fakePuller
+	deliveries fakeDeliveries
 }
 
 func newFakeStore(partitions int) *fakeStore {

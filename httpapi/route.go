@@ -18,7 +18,7 @@ type call struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	caller *caller
-	param  string // what the path has in the place of {ref} or {position}
+	param  string // what the path has in the place of {ref}, {id} or {position}
 }
 
 // route is one operation of the API.
@@ -56,6 +56,10 @@ func (s *Server) routes() []route {
 		{method: "PUT", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.triggers.put},
 		{method: "PATCH", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.triggers.patchNamed},
 		{method: "DELETE", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.deleteTrigger},
+
+		{method: "GET", path: "/v1/deliveries", scope: ReadScope, handle: s.listDeliveries},
+		{method: "GET", path: "/v1/deliveries/{id}", scope: ReadScope, handle: s.showDelivery},
+		{method: "POST", path: "/v1/deliveries/{id}/retry", scope: ManageScope, handle: s.retryDelivery},
 
 		{method: "GET", path: "/v1/dead-letters", scope: ReadScope, handle: s.listDeadLetters},
 

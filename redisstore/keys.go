@@ -30,6 +30,9 @@ import (
 //	l:<sub>        zset    entry → when its lease runs out, which also names the lease     until settled
 //	a:<sub>        hash    entry → number of attempts, then a line for each that failed;  until settled
 //	                       entry + " receipt" → who has pulled it: scripts/common.lua
+//	s:<sub>        list    the last 1,000 deliveries that arrived, over all partitions:   the subscription's
+//	                       entry, when, milliseconds, status, attempt; then a line for
+//	                       each that failed before
 //	c:<sub>        hash    counters: popped (entries ever taken from q), delivered, dead, the subscription's
 //	                       not_queued, last_success, last_failure, last_error
 //	triggers       zset    trigger + ":" + generation → when to look at its partials:     while it has any
@@ -77,12 +80,13 @@ func (k keys) announced() string { return k.prefix + "announced" }
 
 func (k keys) seen(slot int) string { return k.prefix + "seen" + strconv.Itoa(slot) }
 
-func (k keys) fresh(subscription string) string    { return k.prefix + "q:" + subscription }
-func (k keys) retries(subscription string) string  { return k.prefix + "r:" + subscription }
-func (k keys) leases(subscription string) string   { return k.prefix + "l:" + subscription }
-func (k keys) attempts(subscription string) string { return k.prefix + "a:" + subscription }
-func (k keys) counters(subscription string) string { return k.prefix + "c:" + subscription }
-func (k keys) permits(subscription string) string  { return k.prefix + "p:" + subscription }
+func (k keys) fresh(subscription string) string     { return k.prefix + "q:" + subscription }
+func (k keys) retries(subscription string) string   { return k.prefix + "r:" + subscription }
+func (k keys) leases(subscription string) string    { return k.prefix + "l:" + subscription }
+func (k keys) attempts(subscription string) string  { return k.prefix + "a:" + subscription }
+func (k keys) counters(subscription string) string  { return k.prefix + "c:" + subscription }
+func (k keys) successes(subscription string) string { return k.prefix + "s:" + subscription }
+func (k keys) permits(subscription string) string   { return k.prefix + "p:" + subscription }
 
 func (k keys) triggers() string                      { return k.prefix + "triggers" }
 func (k keys) partials(trigger string) string        { return k.prefix + "t:" + trigger }

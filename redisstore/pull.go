@@ -42,6 +42,9 @@ func timeOf(word string) (time.Time, error) {
 	return time.UnixMilli(ms).UTC(), nil
 }
 
+// receiptSuffix is behind an entry in the name of its receipt; see scripts/common.lua.
+const receiptSuffix = " receipt"
+
 // entryName is how an entry is stored.
 func entryName(e router.Entry) string { return e.Position.ID() + e.Suffix }
 

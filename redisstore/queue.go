@@ -199,15 +199,18 @@ func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []
 	for _, group := range groups {
 		q := group[0].Claimed.Queue
 		id := q.Subscription
-		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id))
-		args = append(args, id, q.MaxInFlight, len(group), lowest(group).ID())
+		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.successes(id))
+		args = append(args, id, q.MaxInFlight, len(group), lowest(group).ID(), s.keptSuccesses())
 		var details []any
 		for i := range group {
 			one := &group[i]
 			word := verdictWord(*one)
 			args = append(args, &one.Claimed.Name, &one.Claimed.Lease, one.Claimed.Attempt, word, one.After.Milliseconds()) // pointers: less garbage
-			if word == "retry" || word == "dead" {
+			switch word {
+			case "retry", "dead":
 				details = append(details, attemptRecord(one.Attempt), describe(one.Attempt))
+			case "delivered":
+				details = append(details, successRecord(one.Attempt))
 			}
 		}
 		args = append(args, details...)

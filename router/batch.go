@@ -160,7 +160,7 @@ func (b *batchBuilder) enqueue(id string, position Position) bool {
 		}
 		i = len(b.batch.Enqueues)
 		b.queues[id] = i
-		b.batch.Enqueues = append(b.batch.Enqueues, Enqueue{Queue: sub.queue()})
+		b.batch.Enqueues = append(b.batch.Enqueues, Enqueue{Queue: sub.Queue()})
 	}
 	b.batch.Enqueues[i].Entries = append(b.batch.Enqueues[i].Entries, position)
 	b.entries++
@@ -168,7 +168,8 @@ func (b *batchBuilder) enqueue(id string, position Position) bool {
 }
 
 // queue is what the store has to know of a subscription.
-func (s *Subscription) queue() Queue {
+// Queue is what the store has to know of a subscription.
+func (s *Subscription) Queue() Queue {
 	q := Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight}
 	if q.Kind == PullSink {
 		q.MaxInFlight = MaxPulled // how many workers there are is up to them

@@ -137,7 +137,7 @@ func (d *dispatcher) known(ctx context.Context, ids []string) []Queue {
 	queues := make([]Queue, 0, len(ids))
 	for _, id := range ids {
 		if sub, ok := d.subscription(ctx, id); ok {
-			queues = append(queues, sub.queue())
+			queues = append(queues, sub.Queue())
 		}
 	}
 	return queues
@@ -188,7 +188,7 @@ func (d *dispatcher) claims(ctx context.Context, queues []Queue) []Claim {
 			continue
 		}
 		if room := d.room(sub); room > 0 {
-			claims = append(claims, Claim{Queue: sub.queue(), Max: min(room, share), Lease: sub.timeLimit() + leaseMargin})
+			claims = append(claims, Claim{Queue: sub.Queue(), Max: min(room, share), Lease: sub.timeLimit() + leaseMargin})
 		}
 	}
 	return claims

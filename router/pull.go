@@ -148,7 +148,7 @@ func (r *Router) pullNow(ctx context.Context, s Subscription, req PullRequest) (
 func (r *Router) pullFrom(ctx context.Context, partition int, s Subscription, req PullRequest, want int, room *int) (pulled []Pulled, err error) {
 	for {
 		token := rand.Text()
-		receipts, until, err := r.store.PullDeliveries(ctx, partition, Claim{Queue: s.queue(), Max: want, Lease: req.Lease.Std()}, token, req.Worker)
+		receipts, until, err := r.store.PullDeliveries(ctx, partition, Claim{Queue: s.Queue(), Max: want, Lease: req.Lease.Std()}, token, req.Worker)
 		if err != nil || len(receipts) == 0 {
 			return nil, err
 		}
@@ -302,7 +302,7 @@ func (r *Router) settlePulled(ctx context.Context, s Subscription, answers []Ans
 		for j, i := range indexes {
 			mine[j] = answers[i]
 		}
-		held, settled, err := r.store.SettlePulled(ctx, partition, s.queue(), mine)
+		held, settled, err := r.store.SettlePulled(ctx, partition, s.Queue(), mine)
 		if err != nil {
 			return err
 		}
@@ -342,7 +342,7 @@ func (r *Router) Extend(ctx context.Context, s Subscription, receipts []Receipt,
 			for j, i := range indexes {
 				mine[j] = distinct[i]
 			}
-			some, ends, err := r.store.ExtendPulled(ctx, partition, s.queue(), mine, e)
+			some, ends, err := r.store.ExtendPulled(ctx, partition, s.Queue(), mine, e)
 			if err != nil {
 				return err
 			}

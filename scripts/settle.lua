@@ -10,12 +10,13 @@ KEYS
   5 dead       hash    dead letters
   6 dead_at    zset    when they were made
   7 gone       hash    deleted subscriptions
-  8… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
+  8… queues            seven for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash, successes list
 
 ARGV
-  1… queues    for each: subscription, max in flight, number of results, lowest of their IDs; for each result five: entry, when its
+  1… queues    for each: subscription, max in flight, number of results, lowest of their IDs, how many successes are kept; for each result five: entry, when its
                lease runs out or, after "#", the receipt for it, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at once), delay in
-               milliseconds; then for each that is retry or dead, in order: record of the attempt (a JSON object), last error
+               milliseconds; then for each that is retry or dead, in order: record of the attempt (a JSON object), last error; for each that
+               is delivered: when it was attempted, how long that took, status code
 
 RETURNS  for each queue: how many results came too late (the lease had run out and somebody else has the delivery, or the
          subscription was deleted), their numbers, counted from 1, and in how many milliseconds the queue has work again, or "idle"
@@ -43,8 +44,21 @@ end
 
 local verdicts = {}
 
-function verdicts.delivered(queue, entry, attempt)
+-- How many bytes of failed attempts are kept of a delivery that arrived in the end.
+local most_failures = 8192
+
+-- A success with the failures before it, the last ones where they are many.
+local function success(queue, entry, attempt, detail)
+  local failures = attempt == '1' and '' or string.match(redis.call('HGET', queue.attempts, entry) or '', '\n(.*)$') or ''
+  if #failures > most_failures then
+    failures = string.match(string.sub(failures, -most_failures), '\n(.*)$') or ''
+  end
+  return entry .. ' ' .. detail .. ' ' .. attempt .. '\n' .. failures
+end
+
+function verdicts.delivered(queue, entry, attempt, _, detail)
   queue.delivered = queue.delivered + 1
+  queue.successes[queue.delivered] = success(queue, entry, attempt, detail)
   forget(queue, entry, attempt)
 end
 
@@ -71,6 +85,9 @@ local function count(queue)
   if queue.delivered > 0 then
     redis.call('HINCRBY', queue.counters, 'delivered', queue.delivered)
     redis.call('HSET', queue.counters, 'last_success', int(t))
+    if redis.call('LPUSH', queue.success_list, unpack(queue.successes)) > queue.keep then
+      redis.call('LTRIM', queue.success_list, 0, int(queue.keep - 1))
+    end
   end
   if queue.dead > 0 then
     redis.call('HINCRBY', queue.counters, 'dead', queue.dead)
@@ -88,6 +105,9 @@ local function is_held(queue, entry, expires, name)
   return expires == tonumber(name)
 end
 
+-- How many arguments say more about a result.
+local details = { delivered = 1, retry = 2, dead = 2, back = 0 }
+
 -- Settles the results that begin at an argument; returns which came too late and the argument behind them.
 local function settle(queue, first, results)
   local entries, mine, late, receipts = {}, {}, {}, {}
@@ -99,18 +119,18 @@ local function settle(queue, first, results)
   for i, entry in ipairs(entries) do
     local arg = first + 5 * (i - 1)
     local word = ARGV[arg + 3]
-    local told = word == 'retry' or word == 'dead'
+    local told = details[word]
     if held[i] and is_held(queue, entry, tonumber(held[i]), ARGV[arg + 1]) then
       mine[#mine + 1] = entry
       if string.sub(ARGV[arg + 1], 1, 1) == '#' then
         receipts[#receipts + 1] = receipt_field(entry)
       end
-      verdicts[word](queue, entry, ARGV[arg + 2], ARGV[arg + 4], told and ARGV[detail])
-      queue.last_error = told and ARGV[detail + 1] or queue.last_error
+      verdicts[word](queue, entry, ARGV[arg + 2], ARGV[arg + 4], told > 0 and ARGV[detail])
+      queue.last_error = told == 2 and ARGV[detail + 1] or queue.last_error
     else
       late[#late + 1] = i
     end
-    detail = detail + (told and 2 or 0)
+    detail = detail + told
   end
   call_many('ZREM', queue.leases, mine)
   call_many('HDEL', queue.attempts, receipts)
@@ -118,14 +138,14 @@ local function settle(queue, first, results)
 end
 
 local result, arg = {}, 1
-for i = 8, #KEYS, 6 do
+for i = 8, #KEYS, 7 do
   local queue = {
     subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
-    delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
+    success_list = KEYS[i + 6], successes = {}, keep = tonumber(ARGV[arg + 4]), delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
   }
   local max = tonumber(ARGV[arg + 1])
   local late
-  late, arg = settle(queue, arg + 4, tonumber(ARGV[arg + 2]))
+  late, arg = settle(queue, arg + 5, tonumber(ARGV[arg + 2]))
   result[#result + 1] = #late
   for _, number in ipairs(late) do
     result[#result + 1] = number

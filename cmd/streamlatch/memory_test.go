@@ -210,6 +210,53 @@ func (m *memory) Extend(ctx context.Context, s router.Subscription, receipts []r
 	return good, began.Add(e.Lease.Std()), err
 }
 
+// delivery is one of each status, by the end of its id.
+func (m *memory) delivery(n int) router.DeliveryRecord {
+	failed := router.Attempt{At: began, Duration: router.Duration(time.Second), Outcome: router.OutcomeStatus, StatusCode: 500, Response: "oh \x1b[31mno\nsorry\n"}
+	d := router.DeliveryRecord{
+		ID: fmt.Sprintf("dlv_0-%d-0-01JD0000000000000000000001", n), Subscription: "sub_01JD0000000000000000000001", Position: router.Position{MS: int64(n)},
+		Status: router.DeliveryStatuses()[n],
+	}
+	switch d.Status {
+	case router.DeliveryPending:
+		d.LeaseUntil, d.Worker, d.Progress, d.Note = began.Add(time.Minute), "w1", "40", "half"
+	case router.DeliveryRetrying:
+		d.Attempts, d.Next = []router.Attempt{failed}, began.Add(time.Minute)
+	case router.DeliveryDelivered:
+		d.Attempts = []router.Attempt{failed, {At: began, Duration: router.Duration(12 * time.Millisecond), Outcome: router.OutcomeDelivered, StatusCode: 204}}
+	case router.DeliveryDead:
+		d.Attempts = []router.Attempt{failed, failed}
+	}
+	return d
+}
+
+func (m *memory) Deliveries(_ context.Context, filter router.DeliveryFilter, _ string, limit int) (list []router.DeliveryRecord, next string, err error) {
+	for n := range router.DeliveryStatuses() {
+		if d := m.delivery(n); len(list) < limit && (filter.Status == "" || filter.Status == d.Status) {
+			list = append(list, d)
+		}
+	}
+	return list, "", nil
+}
+
+func (m *memory) Delivery(_ context.Context, id string) (router.DeliveryRecord, error) {
+	for n := range router.DeliveryStatuses() {
+		if d := m.delivery(n); d.ID == id {
+			return d, nil
+		}
+	}
+	return router.DeliveryRecord{}, router.Errorf(router.NotFound, "there is no delivery %q", id)
+}
+
+func (m *memory) HastenDelivery(ctx context.Context, id string) (router.DeliveryRecord, error) {
+	d, err := m.Delivery(ctx, id)
+	if err == nil && d.Status == router.DeliveryDelivered {
+		err = router.Errorf(router.Invalid, "delivery %q is delivered", id)
+	}
+	d.Next = began
+	return d, err
+}
+
 // startAPI starts the real API on that storage, and returns its URL.
 func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 	t.Helper()
@@ -223,7 +270,7 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 		require.NoError(t, <-ended)
 	})
 	cfg := httpapi.Config{
-		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, DeadLetters: m, Status: m, Tester: m, Puller: m,
+		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, DeadLetters: m, Status: m, Tester: m, Puller: m, Deliveries: m,
 		NewSecret: func() string { return "whsec_bWFkZSBieSB0aGUgc2VydmVyLCAzMiBieXRlcyE=" },
 		Ready:     func(context.Context) error { return nil }, Version: "v1.2.3",
 	}
