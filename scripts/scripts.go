@@ -39,9 +39,10 @@ var storesMore = map[string]bool{"append": true, "define": true}
 
 // Set is all scripts in one dialect.
 type Set struct {
-	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due    *Script
-	Announce, Define, Init, Register, Horizon, Keep, Trim, Purge *Script
-	Expire, Permit, Drop, Partials, Reseal, Pause, Resume        *Script
+	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due     *Script
+	Announce, Define, Init, Register, Horizon, Keep, Trim, Purge  *Script
+	Expire, Permit, Drop, Partials, Reseal, Pause, Resume, Extend *Script
+	Find, Hasten                                                  *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -66,7 +67,8 @@ func Load(d Dialect) *Set {
 		Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"), Define: script("define"),
 		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
 		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"), Partials: script("partials"),
-		Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"),
+		Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Extend: script("extend"), Find: script("find"),
+		Hasten: script("hasten"),
 	}
 }
 
@@ -75,7 +77,8 @@ func (s *Set) All() []*Script {
 	return []*Script{
 		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due,
 		s.Announce, s.Define, s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge,
-		s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume,
+		s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume, s.Extend,
+		s.Find, s.Hasten,
 	}
 }
 
