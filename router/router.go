@@ -19,6 +19,7 @@ type Store interface {
 	DefinitionStore
 	SubscriptionStore
 	TriggerStore
+	SourceStore
 	QueueStore
 	PartialStore
 	Replicas

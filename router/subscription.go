@@ -101,6 +101,8 @@ type Rules struct {
 	CheckHeaders func(headers map[string]string) error
 	// CheckSecret decides on a signing secret. Defaults to taking what begins with "whsec_".
 	CheckSecret func(secret string) error
+	// CheckSource decides on what belongs to a source's provider. Defaults to taking no source.
+	CheckSource func(s Source) error
 }
 
 // delivery is the default of "delivery", a copy of its own.

@@ -40,7 +40,7 @@ var storesMore = map[string]bool{"append": true, "define": true}
 // Set is all scripts in one dialect.
 type Set struct {
 	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due, Announce, Define *Script
-	Init, Register, Horizon, Keep, Trim, Purge, Expire, Permit, Drop            *Script
+	Init, Register, Horizon, Keep, Trim, Purge, Expire, Permit, Drop, Count     *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -65,6 +65,7 @@ func Load(d Dialect) *Set {
 		Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"), Define: script("define"),
 		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
 		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"),
+		Count: script("count"),
 	}
 }
 
@@ -72,7 +73,7 @@ func Load(d Dialect) *Set {
 func (s *Set) All() []*Script {
 	return []*Script{
 		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due, s.Announce, s.Define,
-		s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge, s.Expire, s.Permit, s.Drop,
+		s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge, s.Expire, s.Permit, s.Drop, s.Count,
 	}
 }
 
