@@ -108,6 +108,9 @@ func addSecret(locks []lock, secret string, f *faults) {
 			continue
 		}
 		k, err := makeKey(secret, locks[i].secret)
+		if err == nil && locks[i].proof == pathProof && !isPathKey(secret) {
+			err = errPathKey
+		}
 		if err != nil {
 			last = err
 			continue

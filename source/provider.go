@@ -2,6 +2,7 @@ package source
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -216,4 +217,16 @@ func findProvider(name string) (provider, bool) {
 		return all[i], true
 	}
 	return provider{}, false
+}
+
+// FreshSecret makes the secret of a new source out of one that was made for it, "whsec_" and base64; "": its provider gives out the secret. One that ends a path
+// is in the letters of paths.
+func FreshSecret(name, made string) string {
+	switch {
+	case !MakesSecret(name):
+		return ""
+	case KeyedPath(name):
+		return strings.NewReplacer("whsec_", "", "+", "-", "/", "_", "=", "").Replace(made)
+	}
+	return made
 }

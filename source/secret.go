@@ -49,6 +49,19 @@ func makeKey(text string, form secretForm) (key, error) {
 	return key{decoded}, nil
 }
 
+// minPathKey is the shortest key that ends a path: nobody must be able to guess it.
+const minPathKey = 16
+
+var errPathKey = errors.New("must have 16 letters, digits, hyphens and underscores or more: it ends the path that only the sender may know")
+
+// isPathKey tells whether a key can end a path.
+func isPathKey(s string) bool {
+	return len(s) >= minPathKey && !strings.ContainsFunc(s, func(c rune) bool {
+		alphanumeric := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		return !alphanumeric && c != '-' && c != '_'
+	})
+}
+
 // decodeBase64 reads a key in standard base64, padded or not at all padded, as different libraries write it. Go's decoder would skip line breaks.
 func decodeBase64(s string) ([]byte, error) {
 	if strings.ContainsAny(s, "\r\n") {
@@ -87,3 +100,6 @@ func (k key) sum(hash string, parts [][]byte) []byte {
 	}
 	return mac.Sum(nil)
 }
+
+// Same tells whether two secrets are the same, in a time that does not depend on where they differ.
+func Same(a, b string) bool { return sameSecret(a, key{[]byte(b)}) }
