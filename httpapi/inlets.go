@@ -2,12 +2,12 @@ package httpapi
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
 	"github.com/streamlatch/streamlatch/router"
@@ -39,9 +39,10 @@ type inlets struct {
 // inlet is one source, made ready.
 type inlet struct {
 	*source.Inlet
-	source *router.Source
-	limit  *rate.Limiter // nil: none
-	counts *sourceCounts
+	source   *router.Source
+	limit    *rate.Limiter // nil: none
+	counts   *sourceCounts
+	messages map[messageResult]prometheus.Counter
 }
 
 // sourceCounts is what a source has counted here and is not in the store yet.
@@ -94,11 +95,11 @@ func (ins *inlets) ready(src *router.Source) (*inlet, error) {
 	}
 	compiled, err := source.Compile(*src)
 	if err != nil {
-		return nil, fmt.Errorf("source %q can't be used by this version: %v", src.Name, err) // internal, whatever its code
+		return nil, &router.Error{Code: router.Internal, Message: "source " + src.Name + " can't be used by this version", Err: err}
 	}
 	ins.mu.Lock()
 	defer ins.mu.Unlock()
-	next := &inlet{Inlet: compiled, source: src, limit: newSourceLimiter(src.Rate), counts: &sourceCounts{}}
+	next := &inlet{Inlet: compiled, source: src, limit: newSourceLimiter(src.Rate), counts: &sourceCounts{}, messages: ins.server.metrics.messagesOf(src.Provider)}
 	if old := ins.all[src.ID]; old != nil {
 		next.counts = old.counts
 		if old.source.Rate == src.Rate {

@@ -93,9 +93,18 @@ const (
 	handshake messageResult = "handshake"
 )
 
-// count counts a message, for its source and for its provider. Names of sources are no labels: there can be any number of them.
-func (s *Server) count(in *inlet, result messageResult) {
-	s.metrics.messages.WithLabelValues(in.source.Provider, string(result)).Inc()
+// messagesOf are the metrics of a provider's messages, looked up once. Names of sources are no labels: there can be any number of them.
+func (m *metrics) messagesOf(provider string) map[messageResult]prometheus.Counter {
+	all := map[messageResult]prometheus.Counter{}
+	for _, result := range []messageResult{accepted, duplicate, changed, rejected, limited, failed, handshake} {
+		all[result] = m.messages.WithLabelValues(provider, string(result))
+	}
+	return all
+}
+
+// count counts a message, for its source and for its provider.
+func (in *inlet) count(result messageResult) {
+	in.messages[result].Inc()
 	n := router.SourceCounts{}
 	switch result {
 	case accepted:

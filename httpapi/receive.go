@@ -30,14 +30,14 @@ func (s *Server) receive(c call) error {
 	defer s.release(body)
 	m := messageOf(c, body)
 	if answer, ok := in.Greet(m); ok {
-		s.answerHandshake(c, in, answer)
+		answerHandshake(c, in, answer)
 		return nil
 	}
 	if in, err = s.verify(c, in, m); err != nil {
 		return err
 	}
 	if answer, ok := in.Challenge(m); ok {
-		s.answerHandshake(c, in, answer)
+		answerHandshake(c, in, answer)
 		return nil
 	}
 	e, appended, err := s.accept(c, in, m)
@@ -49,7 +49,11 @@ func (s *Server) receive(c call) error {
 }
 
 func messageOf(c call, body *bytes.Buffer) source.Message {
-	return source.Message{Method: c.r.Method, Header: c.r.Header, Query: c.r.URL.Query(), Key: c.key, Body: body.Bytes()}
+	m := source.Message{Method: c.r.Method, Header: c.r.Header, Key: c.key, Body: body.Bytes()}
+	if c.r.URL.RawQuery != "" {
+		m.Query = c.r.URL.Query()
+	}
+	return m
 }
 
 // inletOf returns the inlet that the path names. Only where the path is what protects it there may be more behind the name.
@@ -76,7 +80,7 @@ func (s *Server) verify(c call, in *inlet, m source.Message) (*inlet, error) {
 	if err == nil {
 		return in, nil
 	}
-	s.count(in, rejected)
+	in.count(rejected)
 	s.log.DebugContext(c.r.Context(), "message not verified", slog.String("source", in.source.Name), slog.String("reason", err.Error()))
 	if source.KeyedPath(in.source.Provider) {
 		return nil, router.Errorf(router.NotFound, "there is no such inlet") // a path that does not fit is a path that there is not
@@ -93,12 +97,12 @@ func (s *Server) verify(c call, in *inlet, m source.Message) (*inlet, error) {
 // some of them write it anew.
 func (s *Server) accept(c call, in *inlet, m source.Message) (router.Event, router.Appended, error) {
 	if err := in.take(s.now()); err != nil {
-		s.count(in, limited)
+		in.count(limited)
 		return router.Event{}, router.Appended{}, err
 	}
 	e, err := in.Event(m, func() string { return ulid.Make().String() })
 	if err != nil {
-		s.count(in, failed)
+		in.count(failed)
 		return router.Event{}, router.Appended{}, err
 	}
 	results := s.cfg.Events.Append(context.WithoutCancel(c.r.Context()), []router.Event{e}) // a provider that goes away stops nothing
@@ -108,15 +112,15 @@ func (s *Server) accept(c call, in *inlet, m source.Message) (router.Event, rout
 	appended := results[0]
 	switch {
 	case router.ErrorCode(appended.Err) == router.IDReused:
-		s.count(in, changed)
+		in.count(changed)
 		return e, router.Appended{Position: appended.Position, Duplicate: true}, nil
 	case appended.Err != nil:
-		s.count(in, failed)
+		in.count(failed)
 		return e, appended, appended.Err
 	case appended.Duplicate:
-		s.count(in, duplicate)
+		in.count(duplicate)
 	default:
-		s.count(in, accepted)
+		in.count(accepted)
 	}
 	return e, appended, nil
 }
@@ -138,8 +142,8 @@ func (s *Server) answerReceived(c call, reply router.SourceReply, e router.Event
 	writeBody(c.w, reply.Status, reply.ContentType, []byte(reply.Body))
 }
 
-func (s *Server) answerHandshake(c call, in *inlet, answer source.Answer) {
-	s.count(in, handshake)
+func answerHandshake(c call, in *inlet, answer source.Answer) {
+	in.count(handshake)
 	c.w.Header().Set("Cache-Control", "no-store")
 	writeBody(c.w, http.StatusOK, answer.ContentType, []byte(answer.Body))
 }
@@ -151,7 +155,7 @@ func (s *Server) greet(c call) error {
 		return err
 	}
 	if answer, ok := in.Greet(messageOf(c, new(bytes.Buffer))); ok {
-		s.answerHandshake(c, in, answer)
+		answerHandshake(c, in, answer)
 		return nil
 	}
 	c.w.Header().Set("Allow", inletMethods)
@@ -174,7 +178,7 @@ func (s *Server) agree(c call) error {
 	if origin := c.r.Header.Values("WebHook-Request-Origin"); len(origin) == 1 && originPattern.MatchString(origin[0]) {
 		h.Set("WebHook-Allowed-Origin", origin[0])
 		h.Set("WebHook-Allowed-Rate", allowedRate(in.source.Rate))
-		s.count(in, handshake)
+		in.count(handshake)
 	}
 	c.w.WriteHeader(http.StatusOK)
 	return nil

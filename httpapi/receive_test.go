@@ -250,7 +250,7 @@ func TestMessagesAreCountedWhileTheSourceChanges(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			for j := range 5 {
-				req, _ := http.NewRequestWithContext(t.Context(), "POST", a.url+"/in/github", strings.NewReader("{}"))
+				req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, a.url+"/in/github", strings.NewReader("{}"))
 				req.Header.Set("X-GitHub-Delivery", strconv.Itoa(i*5+j))
 				req.Header.Set("X-Hub-Signature-256", "sha256="+hexHMAC("{}"))
 				if res, err := http.DefaultClient.Do(req); err == nil {

@@ -106,20 +106,22 @@ func (mp *mapper) idOf(v values) string {
 	if own := v.first(mp.ownID); own != "" {
 		return identifier(own)
 	}
-	var parts []string
+	id := ""
 	for i, c := range mp.id {
 		part := v.first(c)
-		if part == "" && i == 0 {
+		switch {
+		case part == "" && i == 0:
 			return ""
-		}
-		if part != "" {
-			parts = append(parts, part)
+		case i == 0:
+			id = part
+		case part != "":
+			id += "/" + part
 		}
 	}
-	if len(parts) == 0 {
+	if id == "" {
 		return ""
 	}
-	return identifier(strings.Join(parts, "/"))
+	return identifier(id)
 }
 
 func identifier(s string) string {
@@ -139,20 +141,29 @@ func (mp *mapper) typeOf(v values) string {
 		if rule.where != nil && v.first(rule.where) == "" {
 			continue
 		}
-		words := []string{rule.word}
+		words := rule.word
 		for _, part := range rule.parts {
-			words = append(words, typePart(v.first(part)))
+			words = withWord(words, typePart(v.first(part)))
 		}
-		words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
-		if len(words) > 0 {
-			return mp.prefix + strings.Join(words, ".")
+		if words != "" {
+			return mp.prefix + words
 		}
 	}
 	return mp.prefix + fallbackType
 }
 
+func withWord(words, word string) string {
+	if words == "" || word == "" {
+		return words + word
+	}
+	return words + "." + word
+}
+
 // typePart makes segments of a type of what a sender calls something: "orders/create" is two, "/deploy" is one; spaces become underscores.
 func typePart(s string) string {
+	if isWord(s) && len(s) <= maxTypePart {
+		return s
+	}
 	if attribute(s) == "" || len(s) > maxTypePart {
 		return ""
 	}
@@ -162,6 +173,16 @@ func typePart(s string) string {
 	}
 	segments = slices.DeleteFunc(segments, func(segment string) bool { return segment == "" })
 	return strings.Join(segments, ".")
+}
+
+// isWord tells that a text is a segment of a type as it is; most are.
+func isWord(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // gitLabTime is how GitLab writes some of its times.

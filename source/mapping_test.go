@@ -297,3 +297,26 @@ func TestAMessageIsMappedTheSameEachTime(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, first.Encode(), second.Encode(), "so that a repeat is a duplicate")
 }
+
+func TestPathsFindWhatTheyNameInAnyJSON(t *testing.T) {
+	s := router.Source{Provider: "hmac", Extract: []router.Extract{
+		{Name: "a", Path: `data.a`}, {Name: "dotted", Path: `data["a.b"]`}, {Name: "item", Path: `data.list[1].id`}, {Name: "nested", Path: `data.o.list[0][1]`}, {Name: "quote", Path: `data["\""]`},
+	}}
+	for body, want := range map[string]map[string]string{
+		`{"a":"x"}`:                                     {"a": "x"},
+		" {\n\t\"a\" :\r 1.50 } ":                       {"a": "1.50"},
+		`{"b":{"a":"no"},"a":true}`:                     {"a": "true"},
+		`{"b":["a",{"a":"}"},"\\\""],"a":"y\\"}`:        {"a": `y\`},
+		`{"\u0061":"\u00e9\n"}`:                         {},
+		`{"\u0061":"\u00e9"}`:                           {"a": "é"},
+		`{"a":null,"a.b":-1e5}`:                         {"dotted": "-1e5"},
+		`{"a":{},"list":[{"id":1},{"id":2,"x":[]}]}`:    {"item": "2"},
+		`{"list":[[],[]],"o":{"list":[[1,"z",3],[4]]}}`: {"nested": "z"},
+		`{"list":{"1":{"id":"no"}},"\"":"q"}`:           {"quote": "q"},
+		`[{"a":"no"}]`:                                  {},
+		`"a"`:                                           {},
+		`{}`:                                            {},
+	} {
+		require.Equal(t, want, describe(event(t, s, message(body))).extensions, body)
+	}
+}

@@ -1,8 +1,6 @@
 package source
 
 import (
-	"errors"
-	"io"
 	"net/url"
 	"strings"
 
@@ -116,87 +114,128 @@ func (p *plan) readJSON(v values, text string) {
 	if p.root.members == nil && p.root.items == nil {
 		return
 	}
-	w := walker{jsontext.NewDecoder(strings.NewReader(text)), v}
-	_ = w.value(&p.root) // what was read until something is wrong with it is good
+	w := walker{text: text, values: v}
+	w.value(&p.root)
 }
 
+// walker goes through a text that is known to be valid JSON, so that nothing is checked and nothing is copied but strings with escapes.
 type walker struct {
-	*jsontext.Decoder
+	text   string
+	pos    int
 	values values
 }
 
-// value reads the next value, which stands at a node.
-func (w walker) value(n *node) error {
-	switch w.PeekKind() {
-	case jsontext.KindBeginObject:
-		if n.members == nil {
-			return w.SkipValue()
+// space goes over white space, and gives the byte after it; 0 at the end.
+func (w *walker) space() byte {
+	for ; w.pos < len(w.text); w.pos++ {
+		if c := w.text[w.pos]; c > ' ' {
+			return c
 		}
-		return w.object(n)
-	case jsontext.KindBeginArray:
-		if n.items == nil {
-			return w.SkipValue()
-		}
-		return w.array(n)
-	case jsontext.KindNull:
-		return w.SkipValue()
 	}
-	token, err := w.ReadToken()
-	if err != nil {
-		return err
-	}
-	if len(n.refs) > 0 {
-		w.values.set(n, token.String())
-	}
-	return nil
+	return 0
 }
 
-func (w walker) object(n *node) error {
-	if _, err := w.ReadToken(); err != nil {
-		return err
-	}
-	for w.PeekKind() == jsontext.KindString {
-		name, err := w.ReadToken()
-		if err != nil {
-			return err
+// value goes over the next value, which stands at a node; nil: nowhere that is of interest.
+func (w *walker) value(n *node) {
+	switch c := w.space(); {
+	case c == '{' && n != nil && n.members != nil:
+		w.object(n)
+	case c == '[' && n != nil && n.items != nil:
+		w.array(n)
+	case c == '{' || c == '[':
+		w.skip()
+	case c == '"':
+		text := w.quoted()
+		if n != nil && len(n.refs) > 0 {
+			w.values.set(n, unquoted(text))
 		}
-		if err := w.member(n.members[name.String()]); err != nil {
-			return err
-		}
-	}
-	return w.end(jsontext.KindEndObject)
-}
-
-func (w walker) array(n *node) error {
-	if _, err := w.ReadToken(); err != nil {
-		return err
-	}
-	for i := 0; w.PeekKind() != jsontext.KindEndArray; i++ {
-		if err := w.member(n.items[i]); err != nil {
-			return err
+	default:
+		text := w.word()
+		if n != nil && text != "null" {
+			w.values.set(n, text)
 		}
 	}
-	return w.end(jsontext.KindEndArray)
 }
 
-// member reads a value that stands at a node, or nowhere that is of interest.
-func (w walker) member(n *node) error {
-	if n == nil {
-		return w.SkipValue()
+func (w *walker) object(n *node) {
+	w.pos++
+	for c := w.space(); c == '"'; c = w.space() {
+		name := unquoted(w.quoted())
+		w.space() // and the colon
+		w.pos++
+		w.value(n.members[name])
+		if w.space() == ',' {
+			w.pos++
+		}
 	}
-	return w.value(n)
+	w.pos++
 }
 
-var errNotEnded = errors.New("the JSON ends too early")
+func (w *walker) array(n *node) {
+	w.pos++
+	for i, c := 0, w.space(); c != ']' && c != 0; i, c = i+1, w.space() {
+		w.value(n.items[i])
+		if w.space() == ',' {
+			w.pos++
+		}
+	}
+	w.pos++
+}
 
-// end goes over a closing bracket.
-func (w walker) end(bracket jsontext.Kind) error {
-	token, err := w.ReadToken()
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
+// skip goes over an object or array.
+func (w *walker) skip() {
+	for depth := 0; w.pos < len(w.text); {
+		switch w.text[w.pos] {
+		case '"':
+			w.quoted()
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		w.pos++
+		if depth == 0 {
+			return
+		}
 	}
-	if token.Kind() != bracket {
-		return errNotEnded
+}
+
+// quoted goes over a string, and gives it with its quotes.
+func (w *walker) quoted() string {
+	start := w.pos
+	for w.pos++; w.pos < len(w.text); {
+		end := strings.IndexByte(w.text[w.pos:], '"')
+		if end < 0 {
+			break
+		}
+		escapes := 0
+		for at := w.pos + end - 1; at > start && w.text[at] == '\\'; at-- {
+			escapes++
+		}
+		w.pos += end + 1
+		if escapes%2 == 0 {
+			return w.text[start:w.pos]
+		}
 	}
-	return nil
+	w.pos = len(w.text)
+	return w.text[start:]
+}
+
+// unquoted is what a string says.
+func unquoted(s string) string {
+	if strings.IndexByte(s, '\\') < 0 && len(s) >= 2 {
+		return s[1 : len(s)-1]
+	}
+	b, _ := jsontext.AppendUnquote(nil, s) // valid, or the text would not be JSON
+	return string(b)
+}
+
+// word goes over a number, true, false or null.
+func (w *walker) word() string {
+	start := w.pos
+	for w.pos < len(w.text) && strings.IndexByte(",]} \t\r\n", w.text[w.pos]) < 0 {
+		w.pos++
+	}
+	return w.text[start:w.pos]
 }

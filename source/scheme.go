@@ -184,13 +184,13 @@ type compiled struct {
 	parts []part
 }
 
-func (s scheme) compile() (compiled, error) {
-	s.header, s.timestamp.header = textproto.CanonicalMIMEHeaderKey(s.header), textproto.CanonicalMIMEHeaderKey(s.timestamp.header)
-	if s.proof != hmacProof && s.proof != publicKeyProof {
-		return compiled{scheme: s}, nil
+func (s scheme) compile() (c compiled, err error) {
+	c.scheme = s
+	c.header, c.timestamp.header = textproto.CanonicalMIMEHeaderKey(s.header), textproto.CanonicalMIMEHeaderKey(s.timestamp.header)
+	if s.proof == hmacProof || s.proof == publicKeyProof {
+		c.parts, err = parseTemplate(s.signed, s.timestamp.exists())
 	}
-	parts, err := parseTemplate(s.signed, s.timestamp.exists())
-	return compiled{s, parts}, err
+	return c, err
 }
 
 // schemesOf gives the schemes of a definition: its provider's, with what the definition adds.
