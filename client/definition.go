@@ -110,10 +110,28 @@ func (c *Client) Delete(ctx context.Context, kind Kind, ref string, cond Conditi
 	return got.Deliveries + got.Partials, err
 }
 
+// Pause stops sending to a subscription's sink: events that match are queued. It returns the subscription with its status.
+func (c *Client) Pause(ctx context.Context, ref string) (Definition, error) {
+	a, err := c.do(ctx, request{method: http.MethodPost, path: Subscription.at(ref) + "/pause", repeat: always})
+	return a.definition(Subscription), err
+}
+
+// Resume ends a pause, and returns the subscription with its status.
+func (c *Client) Resume(ctx context.Context, ref string) (Definition, error) {
+	a, err := c.do(ctx, request{method: http.MethodPost, path: Subscription.at(ref) + "/resume", repeat: always})
+	return a.definition(Subscription), err
+}
+
 func jsonHeader() http.Header { return http.Header{"Content-Type": {"application/json"}} }
 
 func (a answer) definition(kind Kind) Definition {
 	return Definition{kind, json.RawMessage(a.body), a.header.Get("Etag")}
+}
+
+// RotateSecret gives a subscription a new signing secret, which the answer shows, this once. The one before signs as well for 24 hours.
+func (c *Client) RotateSecret(ctx context.Context, ref string) (Definition, error) {
+	a, err := c.do(ctx, request{method: http.MethodPost, path: Subscription.at(ref) + "/rotate-secret"})
+	return a.definition(Subscription), err
 }
 
 // Attempt is one try at a delivery.

@@ -49,7 +49,7 @@ func (s *Server) receive(c call) error {
 }
 
 func messageOf(c call, body *bytes.Buffer) source.Message {
-	m := source.Message{Method: c.r.Method, Header: c.r.Header, Key: c.key, Body: body.Bytes()}
+	m := source.Message{Method: c.r.Method, Header: c.r.Header, Key: c.second, Body: body.Bytes()}
 	if c.r.URL.RawQuery != "" {
 		m.Query = c.r.URL.Query()
 	}
@@ -62,7 +62,7 @@ func (s *Server) inletOf(c call) (*inlet, error) {
 	if router.ErrorCode(err) == router.NotFound && s.inlets.changedElsewhere(c.r.Context()) {
 		in, err = s.inlets.find(c.param)
 	}
-	if err == nil && c.key != "" && !source.KeyedPath(in.source.Provider) {
+	if err == nil && c.second != "" && !source.KeyedPath(in.source.Provider) {
 		return nil, router.Errorf(router.NotFound, "there is no such inlet")
 	}
 	return in, err

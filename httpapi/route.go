@@ -19,7 +19,7 @@ type call struct {
 	r      *http.Request
 	caller *caller
 	param  string // what the path has in the place of {ref}, {position} or {name}
-	key    string // what it has in the place of {key}
+	second string // and in the place of {id} or {key}
 }
 
 // route is one operation of the API.
@@ -39,6 +39,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/v1/events", scope: ReadScope, handle: s.listEvents},
 		{method: "GET", path: "/v1/events/stream", scope: ReadScope, handle: s.streamEvents, stream: true},
 		{method: "GET", path: "/v1/events/{position}", scope: ReadScope, handle: s.showEvent},
+		{method: "GET", path: "/v1/events/{position}/explain", scope: ReadScope, handle: s.explainEvent},
 
 		{method: "POST", path: "/v1/subscriptions", scope: ManageScope, handle: s.subscriptions.post},
 		{method: "GET", path: "/v1/subscriptions", scope: ReadScope, handle: s.subscriptions.getAll},
@@ -46,14 +47,23 @@ func (s *Server) routes() []route {
 		{method: "PUT", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.subscriptions.put},
 		{method: "PATCH", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.subscriptions.patchNamed},
 		{method: "DELETE", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.deleteSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/rotate-secret", scope: ManageScope, handle: s.rotateSecret},
 		{method: "POST", path: "/v1/subscriptions/{ref}/test", scope: ManageScope, handle: s.testSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/pause", scope: ManageScope, handle: s.pauseSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/resume", scope: ManageScope, handle: s.resumeSubscription},
 
 		{method: "POST", path: "/v1/triggers", scope: ManageScope, handle: s.triggers.post},
 		{method: "GET", path: "/v1/triggers", scope: ReadScope, handle: s.triggers.getAll},
 		{method: "GET", path: "/v1/triggers/{ref}", scope: ReadScope, handle: s.triggers.get},
-		{method: "PUT", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.triggers.put},
+		{method: "PUT", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.putTrigger},
 		{method: "PATCH", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.triggers.patchNamed},
 		{method: "DELETE", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.deleteTrigger},
+		{method: "GET", path: "/v1/triggers/{ref}/partials", scope: ReadScope, handle: s.listPartials},
+		{method: "POST", path: "/v1/triggers/{ref}/partials/drop", scope: ManageScope, handle: s.dropPartials},
+		{method: "DELETE", path: "/v1/triggers/{ref}/partials/{id}", scope: ManageScope, handle: s.deletePartial},
+		{method: "GET", path: "/v1/triggers/{ref}/firings", scope: ReadScope, handle: s.listFirings},
+		{method: "POST", path: "/v1/triggers/dry-run", scope: ReadScope, handle: s.dryRunTrigger},
+		{method: "POST", path: "/v1/triggers/backtest", scope: ReadScope, handle: s.backtestTrigger},
 
 		{method: "POST", path: "/v1/sources", scope: ManageScope, handle: s.sources.post},
 		{method: "GET", path: "/v1/sources", scope: ReadScope, handle: s.sources.getAll},
@@ -116,7 +126,8 @@ func (s *Server) serve(rt route, c echo.Context) error {
 			return err
 		}
 	}
-	params := append(c.ParamValues(), "", "")
+	var params [2]string
+	copy(params[:], c.ParamValues())
 	return rt.handle(call{c.Response(), c.Request(), caller, params[0], params[1]})
 }
 

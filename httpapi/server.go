@@ -22,8 +22,12 @@ import (
 type Log interface {
 	// Partitions is the number of partitions.
 	Partitions() int
+	// ReadLog returns up to max records after the position, oldest first; wait is how long it waits for the first one.
+	ReadLog(ctx context.Context, after router.Position, max int, wait time.Duration) ([]router.Record, error)
 	// ReadLogReverse returns up to max records at or before the position, newest first.
 	ReadLogReverse(ctx context.Context, from router.Position, max int) ([]router.Record, error)
+	// LogEnd returns the position of the last event of a partition, zero for an empty one.
+	LogEnd(ctx context.Context, partition int) (router.Position, error)
 }
 
 // Tester tries a subscription's sink out.
@@ -41,8 +45,10 @@ type Config struct {
 	Triggers      router.TriggerStore
 	Sources       router.SourceStore
 	Inlets        Inlets
+	Partials      router.PartialBrowser
 	DeadLetters   router.DeadLetterStore
 	Status        router.StatusStore
+	Pauser        router.Pauser
 	Tester        Tester
 	// NewSecret makes a signing secret for a subscription that has none.
 	NewSecret func() string
@@ -147,7 +153,9 @@ func (c *Config) check() error {
 		missing bool
 	}{
 		{"Events", c.Events == nil}, {"Log", c.Log == nil}, {"Feed", c.Feed == nil}, {"Subscriptions", c.Subscriptions == nil}, {"Triggers", c.Triggers == nil},
-		{"Sources", c.Sources == nil}, {"Inlets", c.Inlets == nil}, {"DeadLetters", c.DeadLetters == nil}, {"Status", c.Status == nil}, {"Tester", c.Tester == nil}, {"NewSecret", c.NewSecret == nil}, {"Ready", c.Ready == nil},
+		{"Sources", c.Sources == nil}, {"Inlets", c.Inlets == nil},
+		{"Partials", c.Partials == nil}, {"Pauser", c.Pauser == nil},
+		{"DeadLetters", c.DeadLetters == nil}, {"Status", c.Status == nil}, {"Tester", c.Tester == nil}, {"NewSecret", c.NewSecret == nil}, {"Ready", c.Ready == nil},
 	} {
 		if field.missing {
 			return router.Errorf(router.Invalid, "httpapi: Config.%s is required", field.name)

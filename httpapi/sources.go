@@ -43,7 +43,7 @@ func appendSource(view router.SourceView) func(dst []byte, src router.Source) []
 		case v.Secret && len(src.Secrets) > 0:
 			key = src.Secrets[0]
 		default:
-			key = router.MaskedSourceSecret
+			key = router.Masked
 		}
 		v.Inlet = src.InletPath(key)
 		return router.AppendSource(dst, src, v)

@@ -51,7 +51,7 @@ func (s *Server) subscriptionStatus(ctx context.Context, sub router.Subscription
 	if err != nil {
 		return nil, err
 	}
-	shown, err := showSubscriptionStatus(sub, status)
+	shown, err := showSubscriptionStatus(sub, status, s.now())
 	return appendSubscription(router.SubscriptionView{Status: shown}), err
 }
 
@@ -70,6 +70,46 @@ func (s *Server) deleteSubscription(c call) error {
 	}
 	writeBody(c.w, http.StatusOK, jsonType, append(strconv.AppendInt([]byte(`{"dropped_deliveries":`), dropped, 10), '}', '\n'))
 	return nil
+}
+
+// rotateSecret gives a subscription a fresh signing secret, and shows it this once.
+func (s *Server) rotateSecret(c call) error {
+	pre, err := readPreconditions(c.r)
+	if err != nil {
+		return err
+	}
+	if err := newQuery(c.r).err(); err != nil {
+		return err
+	}
+	fresh, rotating := s.cfg.NewSecret(), *s.subscriptions
+	rotating.store = func(ctx context.Context, sub router.Subscription) (router.Subscription, error) {
+		return s.cfg.Subscriptions.RotateSecret(ctx, sub, fresh)
+	}
+	rotating.show = appendSubscription(router.SubscriptionView{Secret: true})
+	return rotating.change(c, pre, func(old router.Subscription) (router.Subscription, error) { return old, nil })
+}
+
+func (s *Server) pauseSubscription(c call) error {
+	return s.changeSending(c, "pause", s.cfg.Pauser.PauseSubscription)
+}
+
+func (s *Server) resumeSubscription(c call) error {
+	return s.changeSending(c, "resume", s.cfg.Pauser.ResumeSubscription)
+}
+
+// changeSending has nothing, or something again, sent to a subscription's sink, and answers with the subscription and its status.
+func (s *Server) changeSending(c call, doing string, change func(ctx context.Context, id string) error) error {
+	if err := newQuery(c.r).err(); err != nil {
+		return err
+	}
+	sub, err := s.subscriptions.named(c)
+	if err != nil {
+		return err
+	}
+	if err := change(c.r.Context(), sub.ID); err != nil {
+		return fmt.Errorf("%s subscription %q: %w", doing, sub.Name, err)
+	}
+	return s.subscriptions.get(c)
 }
 
 // testSubscription has one marked test event sent to the sink and answers with the attempt.

@@ -13,7 +13,7 @@ import (
 //	                       owner, lease; floor, seq: last stream ID given out; window,
 //	                       ring0…2: dedupe; size: mean size of an entry; horizon: see
 //	                       retention.go; stored, routed: events ever; dead_expired:
-//	                       dead letters removed; waits: calls that waited for replicas
+//	                       dead letters removed; pauses: of queues, and their ends; waits: calls that waited for replicas
 //	log            stream  all accepted events, one field "e": Event.Encode               retention
 //	seen0…2        hash    event identity → fingerprint, call and stream ID               1 to 1.5 dedupe windows
 //	ready          zset    subscription → when to look at its queue                       while it has work
@@ -24,6 +24,7 @@ import (
 //	dead_at        zset    the same → when it became one                                  dead-letter retention
 //	announced      list    the last 200 changes of definitions: version and last ID     permanent
 //	gone           hash    deleted subscription → last ID that may be queued for it       until its queue is removed
+//	paused         hash    paused subscription → since when, a space, and the reason      until it is resumed
 //	q:<sub>        list    fresh deliveries: entries in log order                         until taken
 //	r:<sub>        zset    entry → when it is tried again                                 until taken
 //	l:<sub>        zset    entry → when its lease runs out, which also names the lease     until settled
@@ -39,6 +40,7 @@ import (
 //	tc:<trg>       hash    the trigger's counters: firings, suppressed, key_missing,      the trigger's
 //	                       over_cap, ignored, loops, deadlines_dropped, partials_dropped
 //	p:<sub>        zset    permits in flight, in the subscription's home partition        until given back
+//	n:<sub>        string  permits of its rate that count, in the same place              until they do not
 //
 // Only in partition 0:
 //
@@ -46,9 +48,11 @@ import (
 //	                       forgotten: of the newest deletion not in deleted
 //	versions       zset    id of a definition → version of its last change                the definition's
 //	deleted        zset    id → version of its deletion, the last 10,000                  until others push it out
-//	<kind>         hash    of each kind, subs, trgs and srcs: id → name, newline, document      the definition's
+//	<kind>         hash    of each kind, subs, trgs and srcs: id → name, newline,        the definition's
+//	                       document, its secrets sealed where there is a key
 //	<kind>:names   hash    name → id                                                      the definition's
 //	<kind>:ids     zset    ids, all with score 0                                          the definition's
+//	notices        hash    version of a definition → event that tells of the change       until it is in the log
 //	sc:<src>       hash    the source's counters: accepted, duplicate, changed,           the source's
 //	                       rejected, limited, failed
 //	replicas       hash    replica → what it says of itself                               while it says so
@@ -73,6 +77,7 @@ func (k keys) dead() string      { return k.prefix + "dead" }
 func (k keys) deadAt() string    { return k.prefix + "dead_at" }
 func (k keys) gone() string      { return k.prefix + "gone" }
 func (k keys) announced() string { return k.prefix + "announced" }
+func (k keys) paused() string    { return k.prefix + "paused" }
 
 func (k keys) seen(slot int) string { return k.prefix + "seen" + strconv.Itoa(slot) }
 
@@ -82,6 +87,7 @@ func (k keys) leases(subscription string) string   { return k.prefix + "l:" + su
 func (k keys) attempts(subscription string) string { return k.prefix + "a:" + subscription }
 func (k keys) counters(subscription string) string { return k.prefix + "c:" + subscription }
 func (k keys) permits(subscription string) string  { return k.prefix + "p:" + subscription }
+func (k keys) rate(subscription string) string     { return k.prefix + "n:" + subscription }
 
 func (k keys) triggers() string                      { return k.prefix + "triggers" }
 func (k keys) partials(trigger string) string        { return k.prefix + "t:" + trigger }
@@ -98,6 +104,8 @@ func (k keys) deleted() string  { return k.prefix + "deleted" }
 func (k keys) documents(kind definitionKind) string { return k.prefix + kind.key }
 func (k keys) names(kind definitionKind) string     { return k.prefix + kind.key + ":names" }
 func (k keys) ids(kind definitionKind) string       { return k.prefix + kind.key + ":ids" }
+
+func (k keys) notices() string { return k.prefix + "notices" }
 
 func (k keys) sourceCounters(source string) string { return k.prefix + "sc:" + source }
 

@@ -69,11 +69,11 @@ func (s *Store) ClaimDeliveries(ctx context.Context, partition int, claims []rou
 
 func (s *Store) claimCall(partition int, claims []router.Claim, permits []permits) (keys []string, args []any) {
 	k := s.keys[partition]
-	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.gone())
+	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.gone(), k.paused())
 	for i, c := range claims {
 		id := c.Queue.Subscription
 		keys = append(keys, s.scheduleKey(partition, c.Queue.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id))
-		args = append(args, id, permits[i].left, c.Queue.MaxInFlight, c.Lease.Milliseconds())
+		args = append(args, id, permits[i].left, c.Queue.MaxInFlight, c.Lease.Milliseconds(), permits[i].wait.Milliseconds())
 	}
 	return keys, args
 }
@@ -87,7 +87,9 @@ func readClaimed(partition int, claims []router.Claim, permits []permits, words 
 		take := func(entry string, attempt int) {
 			parsed, err := parseEntry(partition, entry)
 			r.fail(err)
-			claimed = append(claimed, router.Claimed{Queue: c.Queue, Entry: parsed, Attempt: attempt, Lease: lease, Name: entry, Permit: permits[i].use()})
+			one := router.Claimed{Queue: c.Queue, Entry: parsed, Attempt: attempt, Lease: lease, Name: entry}
+			one.Permit, one.Date = permits[i].use()
+			claimed = append(claimed, one)
 		}
 		for range r.integer() {
 			entry := r.word()
@@ -188,7 +190,7 @@ func bySubscription(settlements []router.Settlement) [][]router.Settlement {
 
 func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []string, args []any) {
 	k := s.keys[partition]
-	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone())
+	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone(), k.paused())
 	for _, group := range groups {
 		q := group[0].Claimed.Queue
 		id := q.Subscription

@@ -2,6 +2,8 @@ package redisstore
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/streamlatch/streamlatch/router"
@@ -14,7 +16,7 @@ func (s *Store) CreateSource(ctx context.Context, src router.Source) (router.Sou
 		return src, err
 	}
 	src.ID, src.Created, src.Updated = id, now, now
-	src.Version, err = s.define(ctx, sourceKind(), id, "0", src.Name, router.AppendStoredSource(nil, src))
+	src.Version, err = s.define(ctx, sourceKind(), definition{id: id, expected: "0", name: src.Name, document: s.storedSource(src)})
 	return src, err
 }
 
@@ -25,7 +27,8 @@ func (s *Store) ReplaceSource(ctx context.Context, src router.Source) (router.So
 		return src, err
 	}
 	src.Updated = now
-	src.Version, err = s.define(ctx, sourceKind(), src.ID, strconv.FormatUint(src.Version, 10), src.Name, router.AppendStoredSource(nil, src))
+	expected := strconv.FormatUint(src.Version, 10)
+	src.Version, err = s.define(ctx, sourceKind(), definition{id: src.ID, expected: expected, name: src.Name, document: s.storedSource(src)})
 	return src, err
 }
 
@@ -42,7 +45,7 @@ func (s *Store) DeleteSource(ctx context.Context, id string, version uint64) err
 
 // Source returns one; see router.SourceStore.
 func (s *Store) Source(ctx context.Context, ref string) (router.Source, error) {
-	return readDefinition(ctx, s, sourceKind(), ref, decodeSource)
+	return readDefinition(ctx, s, sourceKind(), ref, s.decodeSource)
 }
 
 // Sources lists them; see router.SourceStore.
@@ -51,7 +54,7 @@ func (s *Store) Sources(ctx context.Context, after string, limit int) ([]router.
 	if err != nil {
 		return nil, err
 	}
-	return readDefinitions(ctx, s, sourceKind(), ids, decodeSource)
+	return readDefinitions(ctx, s, sourceKind(), ids, s.decodeSource)
 }
 
 // SourceCounts tells what one has counted; see router.SourceStore.
@@ -86,8 +89,39 @@ func (s *Store) CountSource(ctx context.Context, id string, c router.SourceCount
 	return nil
 }
 
-func decodeSource(stored string, version uint64) (router.Source, error) {
+// storedSource is what is stored of one: its secrets are sealed.
+func (s *Store) storedSource(src router.Source) []byte {
+	return router.AppendStoredSource(nil, src.MapSecrets(s.sealer(sourceKind(), src.ID)))
+}
+
+func (s *Store) decodeSource(stored string, version uint64) (router.Source, error) {
 	src, err := router.DecodeStoredSource(documentIn(stored))
+	if err != nil {
+		return src, err
+	}
+	o := s.opener(sourceKind(), src.ID)
+	src = src.MapSecrets(o.open)
 	src.Version = version
-	return src, err
+	return src, o.err
+}
+
+// resealSource keeps what a newer version of this program may have stored beside the secrets.
+func (s *Store) resealSource(id, document string) (string, error) {
+	stored, err := router.DecodeStoredSource([]byte(document))
+	if err != nil {
+		return "", err
+	}
+	if !slices.ContainsFunc(stored.Secrets, func(secret string) bool { return !s.config.Secrets.Current(secret) }) {
+		return document, nil
+	}
+	o := s.opener(sourceKind(), id)
+	opened := stored.MapSecrets(o.open)
+	if o.err != nil {
+		return "", o.err
+	}
+	changed, err := router.MergePatch([]byte(document), router.AppendSourceSecretsPatch(nil, opened.MapSecrets(s.sealer(sourceKind(), id))))
+	if err != nil {
+		return "", fmt.Errorf("seal its secrets: %w", err)
+	}
+	return string(changed), nil
 }

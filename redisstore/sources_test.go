@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -71,5 +72,38 @@ func TestSourcesCountAsLongAsTheyExist(t *testing.T) {
 		require.NoError(t, s.DeleteSource(t.Context(), made.ID, 0))
 		require.NoError(t, s.CountSource(t.Context(), made.ID, one), "another replica counts what it took before it knew")
 		require.Zero(t, redistest.Client(t, addr).Exists(t.Context(), redisstore.Key(s, "sc:"+made.ID)).Val())
+	})
+}
+
+func TestSecretsOfSourcesAreSealedLikeThoseOfSubscriptions(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		c := redistest.Client(t, addr)
+		s := open(t, addr)
+		made, err := s.CreateSource(t.Context(), router.Source{Name: "github", Enabled: true, Provider: "github", Secrets: []string{"hunter2", "hunter2 too"}})
+		require.NoError(t, err)
+		key := redisstore.Key(s, "srcs")
+		require.Contains(t, c.HGet(t.Context(), key, made.ID).Val(), "hunter2", "without a key they are stored as they are")
+		newer := strings.Replace(c.HGet(t.Context(), key, made.ID).Val(), `{"`, `{"of-a-newer-version":1,"`, 1)
+		require.NoError(t, c.HSet(t.Context(), key, made.ID, newer).Err())
+
+		for _, keys := range [][]string{{secretsKey(1)}, {secretsKey(2), secretsKey(1)}} {
+			again := open(t, addr, inNamespace(s), sealedUnder(t, keys...))
+			text := c.HGet(t.Context(), key, made.ID).Val()
+			require.NotContains(t, text, "hunter2")
+			require.Equal(t, 2, strings.Count(text, `"sealed:v1:`+sealingKey(t, keys[0])+":"), "sealed anew when a store opens")
+			require.Contains(t, text, "of-a-newer-version")
+			found, err := again.Source(t.Context(), "github")
+			require.NoError(t, err)
+			require.Equal(t, made, found)
+			all, err := again.Definitions(t.Context(), 0)
+			require.NoError(t, err)
+			require.Equal(t, []router.Source{made}, all.Sources)
+		}
+		sealed := open(t, addr, inNamespace(s), sealedUnder(t, secretsKey(2)))
+		changed, err := sealed.ReplaceSource(t.Context(), made)
+		require.NoError(t, err)
+		require.NotContains(t, c.HGet(t.Context(), key, changed.ID).Val(), "hunter2")
+		_, err = redisstore.Open(t.Context(), redisstore.Config{URL: "redis://" + addr, Namespace: redisstore.Namespace(s)})
+		require.ErrorContains(t, err, "the secrets of 1 definitions are sealed under keys that are not configured")
 	})
 }

@@ -169,7 +169,7 @@ func (b *batchBuilder) enqueue(id string, position Position) bool {
 
 // queue is what the store has to know of a subscription.
 func (s *Subscription) queue() Queue {
-	return Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight}
+	return Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate}
 }
 
 // withoutQueue turns what a batch adds to one queue into dead letters, since the queue can't take it.

@@ -18,6 +18,7 @@ type Queue struct {
 	Kind         SinkKind
 	Enabled      bool
 	MaxInFlight  int
+	Rate         Rate
 }
 
 // Enqueue is what a batch adds to one queue: deliveries of the events at these positions, in log order.
@@ -119,6 +120,7 @@ type Claim struct {
 	Queue Queue
 	Max   int           // how many at most
 	Lease time.Duration // how long they are ours
+	Slack time.Duration // within which their attempts begin, where the queue has a rate
 }
 
 // Entry names a delivery within its subscription and partition: the position of its event.
@@ -135,6 +137,7 @@ type Claimed struct {
 	Lease   string // names the lease; Settle asks for it
 	Name    string // the store's, of the entry
 	Permit  string // the store's
+	Date    string // the store's, where the queue has a rate
 }
 
 // Settlement is how one attempt ended.
@@ -161,7 +164,8 @@ type QueueStore interface {
 	// (negative: none is).
 	DueQueues(ctx context.Context, partition int, kind SinkKind, limit int) (due []string, next time.Duration, err error)
 	// ClaimDeliveries leases deliveries. A queue's deliveries in flight never exceed its MaxInFlight, over all replicas and
-	// partitions. token is the partition's definitions.
+	// partitions. If none is attempted that was not begun within its claim's Slack from the call on, then no window of Rate.Per sees more attempts begin
+	// than Rate.Limit, whatever becomes of the replicas. token is the partition's definitions.
 	ClaimDeliveries(ctx context.Context, partition int, claims []Claim) (claimed []Claimed, token string, err error)
 	// LoadEvents returns the events at these positions of one partition, from the log or from the copies that were kept.
 	LoadEvents(ctx context.Context, partition int, positions []Position) ([]Record, error)

@@ -7,7 +7,8 @@ type Outcome string
 // The outcomes of an attempt.
 const (
 	OutcomeDelivered    Outcome = "delivered"     // the endpoint answered 2xx, or the handler returned nil
-	OutcomeStatus       Outcome = "status"        // the endpoint answered with a status that is neither 2xx nor 3xx
+	OutcomeStatus       Outcome = "status"        // the endpoint answered with a status that is neither 2xx nor 3xx nor 410
+	OutcomeGone         Outcome = "gone"          // the endpoint answered 410: it wants no deliveries any more
 	OutcomeRedirect     Outcome = "redirect"      // the endpoint answered 3xx, which is never followed
 	OutcomeTimeout      Outcome = "timeout"       // no complete answer in time; the handler did not return in time
 	OutcomeDNS          Outcome = "dns"           // the name could not be resolved
@@ -27,7 +28,7 @@ const (
 // Outcomes returns every outcome, in the order of their definition.
 func Outcomes() []Outcome {
 	return []Outcome{
-		OutcomeDelivered, OutcomeStatus, OutcomeRedirect, OutcomeTimeout, OutcomeDNS, OutcomeRefused, OutcomeUnreachable,
+		OutcomeDelivered, OutcomeStatus, OutcomeGone, OutcomeRedirect, OutcomeTimeout, OutcomeDNS, OutcomeRefused, OutcomeUnreachable,
 		OutcomeReset, OutcomeTLS, OutcomeBlocked, OutcomeProtocol, OutcomeInvalid, OutcomeHandlerError, OutcomeHandlerPanic,
 		OutcomeExpired, OutcomeCanceled,
 	}

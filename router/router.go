@@ -18,6 +18,8 @@ type Store interface {
 	PartitionStore
 	DefinitionStore
 	SubscriptionStore
+	Disabler
+	Pauser
 	TriggerStore
 	SourceStore
 	QueueStore
@@ -89,6 +91,7 @@ type Router struct {
 	dispatchers []*dispatcher
 	live        atomic.Int64 // replicas
 	held        atomic.Int64 // partitions that this one routes
+	slack       slack        // of permits of rates
 	started     time.Time
 	changed     chan struct{} // the handlers have changed
 }

@@ -9,14 +9,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaskedSourceSecret is what the API shows for each secret that a source has.
-const MaskedSourceSecret = "****"
-
-// isMaskedSource tells whether a source's secret is one that was masked.
-func isMaskedSource(secret string) bool {
-	return isMasked(secret) || secret != "" && strings.Trim(secret, "*.…•") == ""
-}
-
 // SourceDraft is a source as a document describes it: valid, but without what only the server knows. Create or Replace makes it one that can be
 // stored.
 type SourceDraft struct {
@@ -42,7 +34,7 @@ func decodeSource(f *docFaults, text []byte, rules Rules) SourceDraft {
 		o.ignore(readOnlySourceFields()...)
 		d.secret = d.definition.read(o)
 		known := d.definition
-		known.Secrets = slices.DeleteFunc(slices.Clone(known.Secrets), isMaskedSource)
+		known.Secrets = slices.DeleteFunc(slices.Clone(known.Secrets), isMasked)
 		known.check(f, documentRoot, rules)
 	})
 	return d
@@ -53,7 +45,7 @@ func readOnlySourceFields() []string { return append(readOnlyFields(), "inlet") 
 // Definition returns what the document says, without secrets that it does not name.
 func (d SourceDraft) Definition() Source {
 	s := d.definition
-	s.Secrets = slices.DeleteFunc(slices.Clone(s.Secrets), isMaskedSource)
+	s.Secrets = slices.DeleteFunc(slices.Clone(s.Secrets), isMasked)
 	return s
 }
 
@@ -89,7 +81,7 @@ func (d SourceDraft) resolve(kept []string) (Source, error) {
 	}
 	s.Secrets = slices.Clone(s.Secrets)
 	for i, secret := range s.Secrets {
-		if !isMaskedSource(secret) {
+		if !isMasked(secret) {
 			continue
 		}
 		if i >= len(kept) {
@@ -185,7 +177,7 @@ func (s *Source) readSecrets(n docNode) secretChange {
 	secret := ""
 	n.text(&secret)
 	switch {
-	case !n.present() || isMaskedSource(secret) && n.faults.mode != tolerant:
+	case !n.present() || isMasked(secret) && n.faults.mode != tolerant:
 		return keepSecret
 	case secret == "":
 		n.faults.add(n.at, "must not be empty; null removes it")

@@ -1,6 +1,9 @@
 package router
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const defaultRatePeriod = time.Second
 
@@ -85,7 +88,7 @@ func (s Source) writeSecrets(w *jsonWriter, clear bool) {
 		if clear {
 			return secret
 		}
-		return MaskedSourceSecret
+		return Masked
 	}
 	switch len(s.Secrets) {
 	case 0:
@@ -141,4 +144,22 @@ func (s Source) Definition() map[string]any {
 	}
 	definition, _ := v.plain().(map[string]any)
 	return definition
+}
+
+// MapSecrets returns the source with each of its secrets replaced by what f makes of it; place is "secret" for all of them.
+func (s Source) MapSecrets(f func(place, secret string) string) Source {
+	s.Secrets = slices.Clone(s.Secrets)
+	for i := range s.Secrets {
+		s.Secrets[i] = f("secret", s.Secrets[i])
+	}
+	return s
+}
+
+// AppendSourceSecretsPatch appends a merge patch (RFC 7396) that changes a stored source's secrets to those of s and nothing else of it.
+func AppendSourceSecretsPatch(dst []byte, s Source) []byte {
+	w := &jsonWriter{dst}
+	w.open('{')
+	s.writeSecrets(w, true)
+	w.close('}')
+	return w.b
 }

@@ -55,6 +55,8 @@ type Subscription struct {
 	Sink     Sink     `json:"sink"`
 	Delivery Delivery `json:"delivery"`
 
+	Rotated []RotatedSecret `json:"-"` // signing secrets before Sink.Secret; not part of the definition
+
 	Version uint64    `json:"-"` // grows with each change of any definition; the ETag is made of it
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
@@ -68,12 +70,14 @@ type Sink struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	Timeout Duration          `json:"timeout,omitempty"` // of one attempt; of a handler: zero is no limit of the subscription's own
 	Secret  string            `json:"secret,omitempty"`  // "whsec_…"; empty: deliveries are not signed
+	Auth    Auth              `json:"auth,omitzero"`
 }
 
 // Delivery says how deliveries are made.
 type Delivery struct {
 	Retry       Retry `json:"retry"`
 	MaxInFlight int   `json:"max_in_flight"`
+	Rate        Rate  `json:"rate"`
 }
 
 // Retry is when failed attempts are made again: attempt n+1 follows attempt n after Schedule[n-1], give or take Jitter
@@ -101,6 +105,9 @@ type Rules struct {
 	CheckHeaders func(headers map[string]string) error
 	// CheckSecret decides on a signing secret. Defaults to taking what begins with "whsec_".
 	CheckSecret func(secret string) error
+	// CheckAuth decides on a webhook's auth, when nothing of it is masked or left out any more. It is asked where a definition is made, not by Validate.
+	// Defaults to taking all.
+	CheckAuth func(sink Sink) error
 	// CheckSource decides on what belongs to a source's provider. Defaults to taking no source.
 	CheckSource func(s Source) error
 }
@@ -137,6 +144,7 @@ func (s Subscription) check(f *docFaults, at string, rules Rules) {
 		f.add(within(at, "delivery.max_in_flight"), "must be from 1 to %d", MaxMaxInFlight)
 	}
 	f.refuse(at, "delivery.retry", s.Delivery.Retry.Check())
+	f.refuse(at, "delivery.rate", s.Delivery.Rate.Check())
 }
 
 // checkTitle holds free text to a length, and to characters that can't upset a terminal or a log.
@@ -198,14 +206,15 @@ func (s Sink) checkWebhook(f *docFaults, at string, rules Rules) {
 	}
 	s.checkTimeout(f, at)
 	s.checkHeaders(f, at, rules)
+	s.Auth.check(f, at)
 	if s.Secret != "" {
 		f.refuse(at, "sink.secret", orElse(rules.CheckSecret, checkSecretPrefix)(s.Secret))
 	}
 }
 
 func (s Sink) checkHandler(f *docFaults, at string) {
-	if s.URL != "" || s.Mode != "" || len(s.Headers) > 0 || s.Secret != "" {
-		f.add(within(at, "sink"), "is a Go handler, which has no url, mode, headers or secret")
+	if s.URL != "" || s.Mode != "" || len(s.Headers) > 0 || s.Secret != "" || s.Auth != (Auth{}) {
+		f.add(within(at, "sink"), "is a Go handler, which has no url, mode, headers, secret or auth")
 	}
 	if s.Timeout != 0 {
 		s.checkTimeout(f, at)

@@ -14,7 +14,8 @@ KEYS
   8 dead_at    zset    when they were made
   9 announced  list    the last changes of the definitions
   10 triggers   zset    trigger and generation to when to look at its partials
-  11… queues           three for each queue: fresh list, leases zset, counters hash
+  11 paused     hash    paused subscriptions
+  12… queues           three for each queue: fresh list, leases zset, counters hash
   … triggers           two for each trigger: partials zset, counters hash
   … partials   hash    one for each partial
 
@@ -82,14 +83,15 @@ end
 local queues = {}
 local arg = 9
 for i = 1, tonumber(ARGV[8]) do
-  local key = 8 + 3 * i
+  local key = 9 + 3 * i
   local count = tonumber(ARGV[arg + 5])
   local length, flying = redis.pcall('LLEN', KEYS[key]), redis.pcall('ZCARD', KEYS[key + 1])
   local counters = redis.pcall('HLEN', KEYS[key + 2])
   if type(length) == 'table' or type(flying) == 'table' or type(counters) == 'table' then
     return { 'unusable', 'queue', i }
   end
-  local room = length == 0 and tonumber(ARGV[arg + 2]) - flying or 0
+  local open = length == 0 and redis.call('HEXISTS', KEYS[11], ARGV[arg]) == 0
+  local room = open and tonumber(ARGV[arg + 2]) - flying or 0
   queues[i] = {
     subscription = ARGV[arg], class = ARGV[arg + 1], fresh = KEYS[key], leases = KEYS[key + 1], counters = KEYS[key + 2],
     first = arg + 6, count = count, room = room,
@@ -108,7 +110,7 @@ local function settled_before()
 end
 
 local plan, work, before, final = {}, nil, nil, nil
-work, arg = read_work(arg, 11 + 3 * #queues)
+work, arg = read_work(arg, 12 + 3 * #queues)
 if work then
   if settles then
     before, final = settled_before()

@@ -8,16 +8,16 @@ KEYS
   3 copies     hash    events kept beyond the log
   4 holds      hash    who keeps them
   5 gone       hash    deleted subscriptions
-  6… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
+  6 paused     hash    paused subscriptions
+  7… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
 
 ARGV
-  1… queues    for each: subscription, how many at most (0: none has a permit now, look again soon), max in flight, lease in
-               milliseconds
+  1… queues    for each: subscription, how many at most, max in flight, lease in milliseconds, in how many milliseconds to look again at the earliest
 
 RETURNS  {definitions' token, then for each queue: when the leases run out, number of deliveries that were tried before, for each: entry
          and attempt, number of fresh deliveries, their entries}
 ]]
-local log, copies, holds, gone = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local log, copies, holds, gone, paused = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local t = now()
 local s = redis.call('HMGET', KEYS[1], 'token', 'horizon')
 local horizon = s[2] or '0-0'
@@ -100,23 +100,20 @@ local function lease(queue, tried, fresh, expires)
   call_many('ZADD', queue.leases, leases)
 end
 
-for i = 6, #KEYS, 6 do
-  local arg = 1 + (i - 6) / 6 * 4
+for i = 7, #KEYS, 6 do
+  local arg = 1 + (i - 7) / 6 * 5
   local queue = {
     subscription = ARGV[arg], fresh = KEYS[i + 1], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
   }
-  local want, max = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
+  local want, max, wait = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 4])
   local expires = int(t + tonumber(ARGV[arg + 3]))
-  if redis.call('HEXISTS', gone, queue.subscription) == 1 then
+  if redis.call('HEXISTS', gone, queue.subscription) == 1 or redis.call('HEXISTS', paused, queue.subscription) == 1 then
     lease(queue, {}, {}, expires)
     redis.call('ZREM', KEYS[i], queue.subscription)
   else
     local tried, fresh = take(queue, want, max)
     lease(queue, tried, fresh, expires)
-    reschedule(KEYS[i], queue.subscription, queue.fresh, queue.retries, queue.leases, max, t)
-  end
-  if want == 0 then
-    redis.call('ZADD', KEYS[i], 'XX', int(t + 50), queue.subscription)
+    reschedule(KEYS[i], queue.subscription, queue.fresh, queue.retries, queue.leases, max, t, wait > 0 and t + wait or 0)
   end
 end
 return result

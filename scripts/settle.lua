@@ -9,7 +9,8 @@ KEYS
   5 dead       hash    dead letters
   6 dead_at    zset    when they were made
   7 gone       hash    deleted subscriptions
-  8… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
+  8 paused     hash    paused subscriptions
+  9… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
 
 ARGV
   1… queues    for each: subscription, max in flight, number of results, lowest of their IDs; for each result five: entry, when its
@@ -19,7 +20,7 @@ ARGV
 RETURNS  for each queue two: how many results came too late (the lease had run out and somebody else has the delivery, or the
          subscription was deleted), and in how many milliseconds the queue has work again, or "idle"
 ]]
-local log, copies, holds, dead, dead_at, gone = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local log, copies, holds, dead, dead_at, gone, paused = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local horizon = redis.call('HGET', KEYS[1], 'horizon') or '0-0'
 local t = now()
 
@@ -103,7 +104,7 @@ local function settle(queue, first, results)
 end
 
 local result, arg = {}, 1
-for i = 8, #KEYS, 6 do
+for i = 9, #KEYS, 6 do
   local queue = {
     subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
     delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
@@ -111,7 +112,8 @@ for i = 8, #KEYS, 6 do
   local max = tonumber(ARGV[arg + 1])
   result[#result + 1], arg = settle(queue, arg + 4, tonumber(ARGV[arg + 2]))
   count(queue)
-  local at = not queue.gone and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t)
+  local still = queue.gone or redis.call('HEXISTS', paused, queue.subscription) == 1
+  local at = not still and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t, 0)
   result[#result + 1] = at and int(math.max(0, at - t)) or 'idle'
 end
 return result

@@ -334,3 +334,21 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	a := s.Send(t.Context(), requestTo(t, "http://127.0.0.1:9/", func(s *router.Sink) { s.Secret = NewSecret(rand.Reader) }))
 	require.Equal(t, router.OutcomeBlocked, a.Outcome, "the zero Config reaches public addresses only")
 }
+
+func TestASecretThatWasReplacedSignsAsWellUntilItsTime(t *testing.T) {
+	const other = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+	for _, c := range []struct {
+		until time.Time
+		signs bool
+	}{{testClock.Add(time.Second), true}, {testClock, false}, {testClock.Add(-time.Hour), false}} {
+		var got []sent
+		r := requestTo(t, "https://x.example/")
+		r.Subscription.Rotated = []router.RotatedSecret{{Secret: other, Until: c.until}}
+		require.Equal(t, router.OutcomeDelivered, fakeSender(t, recorder(t, &got)).Send(t.Context(), r).Outcome)
+		verify := func(secret string) error {
+			return Verifier{Secrets: []Secret{mustSecret(t, secret)}}.Verify(got[0].req.Header, []byte(got[0].body), testClock)
+		}
+		require.NoError(t, verify(knownSecret))
+		require.Equal(t, c.signs, verify(other) == nil, c.until)
+	}
+}

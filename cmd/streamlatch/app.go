@@ -38,6 +38,7 @@ type options struct {
 	Router   router.Config
 	API      httpapi.Config // what has to do with settings; the rest is wired here
 	Targets  []netip.Prefix // addresses that webhooks may go to though they are not public
+	Ports    []uint16       // the only ports that webhooks may go to; empty: see webhook.Guard
 	Logger   *slog.Logger
 }
 
@@ -74,6 +75,7 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 		}
 	}
 	guard := webhook.NewGuard(o.Targets...)
+	guard.OnlyPorts(o.Ports...)
 	o.Store.Connected = func(redis netip.AddrPort) { guard.Deny(redis) }
 	if a.store, err = redisstore.Open(ctx, o.Store); err != nil {
 		return err
@@ -114,7 +116,8 @@ func (a *app) embed(o *options) error {
 
 func (a *app) apiConfig(o options, guard *webhook.Guard, registry *prometheus.Registry) httpapi.Config {
 	c := o.API
-	c.Events, c.Log, c.Feed, c.Subscriptions, c.Triggers, c.DeadLetters, c.Status, c.Tester = a.store, a.store, a.router.Feed(), a.store, a.store, a.store, a.store, a.router
+	c.Events, c.Log, c.Feed, c.Status, c.Tester = a.store, a.store, a.router.Feed(), a.store, a.router
+	c.Subscriptions, c.Triggers, c.Partials, c.DeadLetters, c.Pauser = a.store, a.store, a.store, a.store, a.store
 	c.NewSecret = func() string { return webhook.NewSecret(rand.Reader) }
 	c.Sources, c.Inlets = a.store, a.router
 	c.Ready = a.ready
@@ -122,6 +125,7 @@ func (a *app) apiConfig(o options, guard *webhook.Guard, registry *prometheus.Re
 	c.Registry = registry
 	c.Rules.CheckURL, c.Rules.CheckHeaders, c.Rules.CheckSecret = guard.CheckURL, webhook.CheckHeaders, webhook.CheckSecret
 	c.Rules.CheckSource = source.Check
+	c.Rules.CheckAuth = func(s router.Sink) error { return webhook.CheckAuth(s, time.Now()) }
 	return c
 }
 

@@ -173,6 +173,16 @@ func TestASecretIsSentWhenItIsForcedOrSomethingElseDiffers(t *testing.T) {
 	require.Equal(t, listenSecret, m.subs[0].Sink.Secret)
 	applied(t, url, text(otherSecret), "--force")
 	require.Equal(t, otherSecret, m.subs[0].Sink.Secret)
+
+	token := func(token string) string {
+		return "{kind: subscription, name: a, sink: {kind: webhook, url: 'https://a.example', auth: {kind: bearer" + token + "}}}"
+	}
+	require.Contains(t, applied(t, url, token(", token: one")), "sink.auth: (none) → {\"kind\":\"bearer\",\"token\":\"****\"}")
+	require.Contains(t, applied(t, url, token(", token: two")), "its secret is not compared")
+	require.Contains(t, applied(t, url, token("")), "0 created, 0 changed, 1 unchanged")
+	require.Equal(t, "one", m.subs[0].Sink.Auth.Token)
+	applied(t, url, token(", token: two"), "--force")
+	require.Equal(t, "two", m.subs[0].Sink.Auth.Token)
 }
 
 func TestApplyLeavesAloneWhatIsInNoFile(t *testing.T) {

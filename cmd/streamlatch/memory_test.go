@@ -23,6 +23,7 @@ var began = time.UnixMilli(1732128000000).UTC()
 
 // memory is the storage of a server in memory, with ids and times that are the same in each run.
 type memory struct {
+	paused  map[string]*router.Pause
 	mu      sync.Mutex
 	records []router.Record
 	subs    []router.Subscription
@@ -148,6 +149,14 @@ func (m *memory) ReplaceSubscription(_ context.Context, s router.Subscription) (
 	return m.subs[i], nil
 }
 
+func (m *memory) RotateSecret(ctx context.Context, s router.Subscription, fresh string) (router.Subscription, error) {
+	rotated, err := s.RotateSecret(fresh, began)
+	if err != nil {
+		return s, err
+	}
+	return m.ReplaceSubscription(ctx, rotated)
+}
+
 func (m *memory) DeleteSubscription(_ context.Context, id string, _ uint64) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -167,8 +176,18 @@ func (m *memory) Subscriptions(_ context.Context, after string, limit int) (foun
 	return found, nil
 }
 
-func (m *memory) SubscriptionStatus(context.Context, string) (router.SubscriptionStatus, error) {
-	return router.SubscriptionStatus{Backlog: 2, Delivered: 5, LastSuccess: began}, nil
+func (m *memory) SubscriptionStatus(_ context.Context, id string) (router.SubscriptionStatus, error) {
+	return router.SubscriptionStatus{Backlog: 2, Delivered: 5, LastSuccess: began, Paused: m.paused[id]}, nil
+}
+
+func (m *memory) PauseSubscription(_ context.Context, id string) error {
+	m.paused = map[string]*router.Pause{id: {Since: began, Reason: router.StoppedByOperator}}
+	return nil
+}
+
+func (m *memory) ResumeSubscription(_ context.Context, id string) error {
+	delete(m.paused, id)
+	return nil
 }
 
 func (m *memory) DeadLetters(context.Context, router.DeadLetterFilter, string, int) ([]router.DeadLetter, string, error) {
@@ -198,7 +217,7 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 		require.NoError(t, <-ended)
 	})
 	cfg := httpapi.Config{
-		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, Sources: &m.sources, Inlets: &m.sources, DeadLetters: m, Status: m, Tester: m,
+		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, Partials: noTriggers{}, Sources: &m.sources, Inlets: &m.sources, DeadLetters: m, Status: m, Pauser: m, Tester: m,
 		NewSecret: func() string { return "whsec_bWFkZSBieSB0aGUgc2VydmVyLCAzMiBieXRlcyE=" },
 		Ready:     func(context.Context) error { return nil }, Version: "v1.2.3",
 		Rules: router.Rules{CheckSource: source.Check},
@@ -215,4 +234,7 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 }
 
 // noTriggers is for commands that have nothing to do with triggers: what needs them panics.
-type noTriggers struct{ router.TriggerStore }
+type noTriggers struct {
+	router.TriggerStore
+	router.PartialBrowser
+}

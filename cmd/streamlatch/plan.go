@@ -73,6 +73,25 @@ func makePlan(ctx context.Context, api *client.Client, definitions []definition)
 // notComparedNote says what apply does not see.
 const notComparedNote = "its secret is not compared, since the server does not show it; --force sends it"
 
+// hiddenSecrets tells whether a sink of a file has a secret in the place of one that the server has and does not show.
+func hiddenSecrets(shown, wanted router.Sink) bool {
+	secrets := func(s router.Sink) map[string]string {
+		all := map[string]string{}
+		s.MapSecrets(func(place, secret string) string {
+			all[place] = secret
+			return secret
+		})
+		return all
+	}
+	before := secrets(shown)
+	for place, secret := range secrets(wanted) {
+		if old := before[place]; old != "" && old != secret {
+			return true
+		}
+	}
+	return false
+}
+
 // compare notes what is different.
 func (s *step) compare(remote client.Definition) error {
 	s.etag, s.Action = remote.ETag, keep
@@ -140,7 +159,7 @@ func (s *step) compareSubscription(remote client.Definition) (before, after map[
 	if err != nil {
 		return nil, nil, documentFault(err)
 	}
-	if wanted.Sink.Secret != "" && wanted.Sink.Secret != old.Sink.Secret && old.Sink.Secret != "" {
+	if hiddenSecrets(old.Sink, wanted.Sink) {
 		s.Note = notComparedNote
 	}
 	return old.Definition(), wanted.Definition(), nil
@@ -234,7 +253,7 @@ func madeSecret(stored client.Definition, document []byte) string {
 		}
 		return d.Sink.Secret
 	}
-	if made := secret(stored.Document); made != router.MaskedSecret && made != router.MaskedSourceSecret && made != secret(document) {
+	if made := secret(stored.Document); made != router.MaskedSecret && made != router.Masked && made != secret(document) {
 		return made
 	}
 	return ""

@@ -15,9 +15,10 @@ import (
 
 func (p *process) subscriptionsCommand() *cobra.Command {
 	return family(
-		&cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete and test subscriptions"},
+		&cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete, test, pause and resume subscriptions, and rotate their secrets"},
 		p.listSubscriptionsCommand(), p.showCommand(client.Subscription), p.createSubscriptionCommand(),
 		p.deleteCommand(client.Subscription, "dropped_deliveries", "deliveries that were waiting"), p.testSubscriptionCommand(),
+		p.rotateSecretCommand(), p.pauseCommand(), p.resumeCommand(),
 	)
 }
 
@@ -36,6 +37,7 @@ type subscriptionView struct {
 		URL    string `json:"url"`
 		Secret string `json:"secret"`
 	} `json:"sink"`
+	PreviousUntil string `json:"previous_secret_until"`
 }
 
 // filter is the filter in a few words.
@@ -70,6 +72,7 @@ type createOptions struct {
 	headers    []string
 	timeout    string
 	retry      []string
+	rate       string
 	disabled   bool
 }
 
@@ -98,6 +101,7 @@ and it is printed this once.`,
 	f.StringVar(&o.timeout, "timeout", "", "time of one attempt (default 15s)")
 	f.StringSliceVar(&o.retry, "retry-schedule", nil, "waits before further attempts, with commas between them (default the server's)")
 	f.IntVar(&o.definition.Delivery.MaxInFlight, "max-in-flight", 0, "deliveries under way at a time (default the server's)")
+	f.StringVar(&o.rate, "rate", "", "most attempts in any time of some length, as 100/1s (default no limit)")
 	f.BoolVar(&o.disabled, "disabled", false, "queue nothing until it is enabled")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		document, err := p.subscriptionDocument(o, cmd.Flags().Changed)
@@ -114,7 +118,7 @@ func (p *process) subscriptionDocument(o createOptions, given func(string) bool)
 	if o.file == "" {
 		return o.document()
 	}
-	for _, flag := range []string{"name", "title", "types", "pattern", "url", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "disabled"} {
+	for _, flag := range []string{"name", "title", "types", "pattern", "url", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "rate", "disabled"} {
 		if given(flag) {
 			return nil, usagef("--file and --%s exclude each other", flag)
 		}
@@ -141,6 +145,10 @@ func (o createOptions) document() ([]byte, error) {
 		}
 		headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
 	}
+	limit, per, ok := strings.Cut(o.rate, "/")
+	if o.rate != "" && (!ok || !json.Valid([]byte(limit))) {
+		return nil, usagef("--rate %q is not of the form 100/1s", o.rate)
+	}
 	if o.pattern != "" && !json.Valid([]byte(o.pattern)) {
 		return nil, usagef("--pattern is not JSON")
 	}
@@ -153,6 +161,7 @@ func (o createOptions) document() ([]byte, error) {
 	set(sink, "timeout", o.timeout, o.timeout != "")
 	set(delivery, "retry", object{"schedule": o.retry}, len(o.retry) > 0)
 	set(delivery, "max_in_flight", o.definition.Delivery.MaxInFlight, o.definition.Delivery.MaxInFlight != 0)
+	set(delivery, "rate", object{"limit": json.RawMessage(limit), "per": per}, o.rate != "")
 	all := object{"name": o.definition.Name, "filter": filter, "sink": sink}
 	set(all, "title", o.definition.Title, o.definition.Title != "")
 	set(all, "delivery", delivery, len(delivery) > 0)
@@ -185,6 +194,37 @@ func (p *process) createSubscription(ctx context.Context, conn *connection, docu
 		text += "secret, shown this once: " + plain(secret) + "\n"
 	}
 	return write(p.stdout, text)
+}
+
+func (p *process) rotateSecretCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "rotate-secret REF", Short: "Give a subscription a new signing secret", Args: cobra.ExactArgs(1),
+		Long: "Give a subscription a new signing secret, and print it this once. The one before signs as well for 24 hours, so that the receiver can be changed over.",
+	}
+	conn := p.connect(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		api, err := conn.client()
+		if err != nil {
+			return err
+		}
+		d, err := api.RotateSecret(cmd.Context(), args[0])
+		if err != nil {
+			return fmt.Errorf("subscription %s: %w", args[0], err)
+		}
+		if conn.json() {
+			return writeJSON(p.stdout, d.Document)
+		}
+		var v subscriptionView
+		if err := d.Decode(&v); err != nil {
+			return err
+		}
+		text := "new secret of subscription " + plain(v.Name) + ", shown this once: " + plain(v.Sink.Secret) + "\n"
+		if v.PreviousUntil != "" {
+			text += "the one before signs as well until " + plain(v.PreviousUntil) + "\n"
+		}
+		return write(p.stdout, text)
+	}
+	return cmd
 }
 
 func (p *process) testSubscriptionCommand() *cobra.Command {
