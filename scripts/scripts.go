@@ -41,7 +41,7 @@ var storesMore = map[string]bool{"append": true, "define": true}
 type Set struct {
 	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due    *Script
 	Announce, Define, Init, Register, Horizon, Keep, Trim, Purge *Script
-	Expire, Permit, Drop, Partials, Reseal, Pause, Resume        *Script
+	Expire, Permit, Drop, Partials, Reseal, Pause, Resume, Count *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -66,7 +66,7 @@ func Load(d Dialect) *Set {
 		Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"), Define: script("define"),
 		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
 		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"), Partials: script("partials"),
-		Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"),
+		Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Count: script("count"),
 	}
 }
 
@@ -75,7 +75,7 @@ func (s *Set) All() []*Script {
 	return []*Script{
 		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due,
 		s.Announce, s.Define, s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge,
-		s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume,
+		s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume, s.Count,
 	}
 }
 

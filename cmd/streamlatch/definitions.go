@@ -17,6 +17,7 @@ import (
 	"github.com/streamlatch/streamlatch/client"
 	"github.com/streamlatch/streamlatch/internal/yamljson"
 	"github.com/streamlatch/streamlatch/router"
+	"github.com/streamlatch/streamlatch/source"
 )
 
 // definition is one document of a definition file, checked as far as that is possible without the server.
@@ -163,11 +164,17 @@ func (d definition) check() error {
 	case client.Trigger:
 		_, err := router.DecodeTrigger(d.document, router.Rules{})
 		return documentFault(err)
+	case client.Source:
+		_, err := router.DecodeSource(d.document, sourceRules())
+		return documentFault(err)
 	case "":
-		return fmt.Errorf("has no kind; it is one of %q and %q", client.Subscription, client.Trigger)
+		return fmt.Errorf("has no kind; it is one of %q, %q and %q", client.Subscription, client.Trigger, client.Source)
 	}
-	return fmt.Errorf("kind %q is not known; %q and %q are", string(d.kind), client.Subscription, client.Trigger)
+	return fmt.Errorf("kind %q is not known; %q, %q and %q are", string(d.kind), client.Subscription, client.Trigger, client.Source)
 }
+
+// sourceRules are those of a server whose version is this one.
+func sourceRules() router.Rules { return router.Rules{CheckSource: source.Check} }
 
 // documentFault puts the faults of a document in words that fit a file.
 func documentFault(err error) error {
