@@ -21,6 +21,7 @@ type fakeStore struct {
 	seen     map[string]router.Position
 	subs     []router.Subscription
 	triggers fakeTriggers
+	sources  fakeSources
 	version  uint64
 
 	down       error            // every call fails with it

@@ -43,6 +43,8 @@ type Config struct {
 	Feed          *router.Feed // the caller runs it
 	Subscriptions router.SubscriptionStore
 	Triggers      router.TriggerStore
+	Sources       router.SourceStore
+	Inlets        Inlets
 	Partials      router.PartialBrowser
 	DeadLetters   router.DeadLetterStore
 	Status        router.StatusStore
@@ -83,7 +85,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Server is the HTTP API. Safe for concurrent use.
+// Server is the HTTP API. Safe for concurrent use. What sources count reaches the store while Run is running.
 type Server struct {
 	cfg      Config
 	echo     *echo.Echo
@@ -97,6 +99,8 @@ type Server struct {
 
 	subscriptions *subscriptions
 	triggers      *triggers
+	sources       *sources
+	inlets        *inlets
 
 	callers callers
 	anybody *caller // who has no key, or needs none
@@ -136,7 +140,8 @@ func New(cfg Config) (*Server, error) {
 	if s.docs, err = newDocs(); err != nil {
 		return nil, err
 	}
-	s.subscriptions, s.triggers = s.newSubscriptions(), s.newTriggers()
+	s.subscriptions, s.triggers, s.sources = s.newSubscriptions(), s.newTriggers(), s.newSources()
+	s.inlets = newInlets(s)
 	s.echo = s.newEcho()
 	for _, rt := range s.routes() {
 		s.register(rt)
@@ -150,6 +155,7 @@ func (c *Config) check() error {
 		missing bool
 	}{
 		{"Events", c.Events == nil}, {"Log", c.Log == nil}, {"Feed", c.Feed == nil}, {"Subscriptions", c.Subscriptions == nil}, {"Triggers", c.Triggers == nil},
+		{"Sources", c.Sources == nil}, {"Inlets", c.Inlets == nil},
 		{"Partials", c.Partials == nil}, {"Pauser", c.Pauser == nil}, {"Puller", c.Puller == nil}, {"Deliveries", c.Deliveries == nil},
 		{"DeadLetters", c.DeadLetters == nil}, {"Status", c.Status == nil}, {"Tester", c.Tester == nil}, {"NewSecret", c.NewSecret == nil}, {"Ready", c.Ready == nil},
 	} {

@@ -142,9 +142,12 @@ func (s *Store) readDocuments(ctx context.Context, ids []string) (map[string]str
 
 // addDeleted says that a definition is gone.
 func addDeleted(d *router.Definitions, id string) {
-	if kindOf(id) == triggerKind() {
+	switch kindOf(id) {
+	case triggerKind():
 		d.DeletedTriggers = append(d.DeletedTriggers, id)
-	} else {
+	case sourceKind():
+		d.DeletedSources = append(d.DeletedSources, id)
+	default:
 		d.Deleted = append(d.Deleted, id)
 	}
 }
@@ -155,13 +158,18 @@ func (s *Store) addChange(d *router.Definitions, id string, version uint64, docu
 		addDeleted(d, id)
 		return nil
 	}
-	if kindOf(id) == triggerKind() {
-		t, err := decodeTrigger(document, version)
-		d.Triggers = append(d.Triggers, t)
-		return wrapDefinition(err, id)
+	switch kindOf(id) {
+	case triggerKind():
+		return addDecoded(&d.Triggers, decodeTrigger, id, version, document)
+	case sourceKind():
+		return addDecoded(&d.Sources, s.decodeSource, id, version, document)
 	}
-	sub, err := s.decodeSubscription(document, version)
-	d.Subscriptions = append(d.Subscriptions, sub)
+	return addDecoded(&d.Subscriptions, s.decodeSubscription, id, version, document)
+}
+
+func addDecoded[T any](list *[]T, decode func(document string, version uint64) (T, error), id string, version uint64, document string) error {
+	one, err := decode(document, version)
+	*list = append(*list, one)
 	return wrapDefinition(err, id)
 }
 
@@ -264,11 +272,14 @@ func subscriptionKind() definitionKind {
 	return definitionKind{"subs", router.SubscriptionID, "subscription"}
 }
 func triggerKind() definitionKind { return definitionKind{"trgs", router.TriggerID, "trigger"} }
+func sourceKind() definitionKind  { return definitionKind{"srcs", router.SourceID, "source"} }
 
 // kindOf is the kind that an id belongs to.
 func kindOf(id string) definitionKind {
-	if strings.HasPrefix(id, string(router.TriggerID)+"_") {
-		return triggerKind()
+	for _, kind := range [...]definitionKind{triggerKind(), sourceKind()} {
+		if strings.HasPrefix(id, string(kind.id)+"_") {
+			return kind
+		}
 	}
 	return subscriptionKind()
 }

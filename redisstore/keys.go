@@ -53,11 +53,13 @@ import (
 //	                       forgotten: of the newest deletion not in deleted
 //	versions       zset    id of a definition → version of its last change                the definition's
 //	deleted        zset    id → version of its deletion, the last 10,000                  until others push it out
-//	<kind>         hash    of each kind, subs and trgs: id → name, newline, document,     the definition's
-//	                       its secrets sealed where there is a key
+//	<kind>         hash    of each kind, subs, trgs and srcs: id → name, newline,        the definition's
+//	                       document, its secrets sealed where there is a key
 //	<kind>:names   hash    name → id                                                      the definition's
 //	<kind>:ids     zset    ids, all with score 0                                          the definition's
 //	notices        hash    version of a definition → event that tells of the change       until it is in the log
+//	sc:<src>       hash    the source's counters: accepted, duplicate, changed,           the source's
+//	                       rejected, limited, failed
 //	replicas       hash    replica → what it says of itself                               while it says so
 //	replicas:seen  zset    replica → when it said so                                      while it says so
 //
@@ -110,7 +112,10 @@ func (k keys) documents(kind definitionKind) string { return k.prefix + kind.key
 func (k keys) names(kind definitionKind) string     { return k.prefix + kind.key + ":names" }
 func (k keys) ids(kind definitionKind) string       { return k.prefix + kind.key + ":ids" }
 
-func (k keys) notices() string      { return k.prefix + "notices" }
+func (k keys) notices() string { return k.prefix + "notices" }
+
+func (k keys) sourceCounters(source string) string { return k.prefix + "sc:" + source }
+
 func (k keys) replicas() string     { return k.prefix + "replicas" }
 func (k keys) replicasSeen() string { return k.prefix + "replicas:seen" }
 

@@ -46,7 +46,7 @@ type sealedKind struct {
 }
 
 func sealedKinds() []sealedKind {
-	return []sealedKind{{subscriptionKind(), (*Store).resealSubscription}}
+	return []sealedKind{{subscriptionKind(), (*Store).resealSubscription}, {sourceKind(), (*Store).resealSource}}
 }
 
 // sealDefinitions holds that every secret can be opened, before anything is changed, and then seals those that are stored in clear or under another key

@@ -104,6 +104,8 @@ type Definitions struct {
 	Deleted         []string
 	Triggers        []Trigger
 	DeletedTriggers []string
+	Sources         []Source
+	DeletedSources  []string
 	Complete        bool // it is all there is, not only what changed
 }
 

@@ -21,6 +21,7 @@ type Store interface {
 	Disabler
 	Pauser
 	TriggerStore
+	SourceStore
 	QueueStore
 	PullStore
 	PartialStore

@@ -98,6 +98,26 @@ type TriggerStore interface {
 	TriggerStatus(ctx context.Context, t Trigger) (TriggerStatus, error)
 }
 
+// SourceStore keeps the definitions of sources, like SubscriptionStore those of subscriptions. A replica takes messages by a change once it has refreshed its
+// definitions, which it does at least once a second. Safe for concurrent use.
+type SourceStore interface {
+	// CreateSource stores a new one and returns it with ID, Version and times set. Conflict: the name is taken.
+	CreateSource(ctx context.Context, s Source) (Source, error)
+	// Source returns one. NotFound.
+	Source(ctx context.Context, ref string) (Source, error)
+	// ReplaceSource stores s in the place of the one with s.ID; s.Version must be the version that it was made from, or else Precondition.
+	// NotFound, Conflict (a new name that is taken).
+	ReplaceSource(ctx context.Context, s Source) (Source, error)
+	// DeleteSource removes one if its version is still that, with what it counted. version 0 is any.
+	DeleteSource(ctx context.Context, id string, version uint64) error
+	// Sources returns up to limit of them in the order of their ids, after the given id ("" is the start).
+	Sources(ctx context.Context, after string, limit int) ([]Source, error)
+	// SourceCounts tells what one has counted since it was created, over all replicas.
+	SourceCounts(ctx context.Context, id string) (SourceCounts, error)
+	// CountSource adds to that. Of a source that is gone nothing is kept.
+	CountSource(ctx context.Context, id string, counts SourceCounts) error
+}
+
 // PartialBrowser shows what triggers have recorded in their present generations, and drops it. Safe for concurrent use.
 type PartialBrowser interface {
 	// Partials returns up to limit of a trigger's partials, those that change by themselves first, and where a next call goes on, "" at the end. Of their

@@ -118,6 +118,8 @@ type Rules struct {
 	// CheckAuth decides on a webhook's auth, when nothing of it is masked or left out any more. It is asked where a definition is made, not by Validate.
 	// Defaults to taking all.
 	CheckAuth func(sink Sink) error
+	// CheckSource decides on what belongs to a source's provider. Defaults to taking no source.
+	CheckSource func(s Source) error
 }
 
 // delivery is the default of "delivery", a copy of its own.

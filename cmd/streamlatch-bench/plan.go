@@ -11,7 +11,8 @@ type planner struct {
 // plan lists all experiments. Without the program to measure (""), only the references are run.
 func plan(program string, scale float64) []experiment {
 	p := planner{program, scale}
-	all := append(p.accepting(), p.routing(), p.matching(), p.latency(), p.fullLoad(), p.backlog())
+	all := append(p.accepting(), p.inlet()...)
+	all = append(all, p.routing(), p.matching(), p.latency(), p.fullLoad(), p.backlog())
 	return append(all, p.embedded()...)
 }
 
@@ -48,6 +49,22 @@ func (p planner) accepting() []experiment {
 			figures: []figure{{name: "accepted/s, 64 connections, batches of 100", unit: "events/s", bound: 0.60}},
 		}, accept(400_000, batchSize)),
 	}
+}
+
+// inlet compares ours with itself: what is published with what a provider sends, which is verified and mapped.
+func (p planner) inlet() []experiment {
+	if p.program == "" {
+		return nil
+	}
+	side := func(l launcher, secret string) measure {
+		return func(ctx context.Context) ([]float64, error) { return measureSigned(ctx, l, p.events(100_000), secret) }
+	}
+	return []experiment{{
+		name:      "accept at an inlet",
+		figures:   []figure{{name: "accepted/s at an inlet, signed like GitHub's, against publishing", unit: "events/s", bound: 0.70}},
+		reference: side(streamlatchLauncher(p.program), ""),
+		ours:      side(inletLauncher(p.program), inletSecret),
+	}}
 }
 
 func (p planner) routing() experiment {

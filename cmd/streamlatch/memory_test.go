@@ -15,6 +15,7 @@ import (
 
 	"github.com/streamlatch/streamlatch/httpapi"
 	"github.com/streamlatch/streamlatch/router"
+	"github.com/streamlatch/streamlatch/source"
 )
 
 // began is when the clock of tests stands.
@@ -26,6 +27,7 @@ type memory struct {
 	mu      sync.Mutex
 	records []router.Record
 	subs    []router.Subscription
+	sources memorySources
 	made    int
 	fail    func(router.Event) error // refuses events; may be nil
 	more    chan struct{}            // closed when there is a new record
@@ -289,10 +291,11 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 		require.NoError(t, <-ended)
 	})
 	cfg := httpapi.Config{
-		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, Partials: noTriggers{}, DeadLetters: m, Status: m, Pauser: m, Tester: m,
-		Puller: m, Deliveries: m,
+		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, Partials: noTriggers{}, Sources: &m.sources, Inlets: &m.sources,
+		DeadLetters: m, Status: m, Pauser: m, Tester: m, Puller: m, Deliveries: m,
 		NewSecret: func() string { return "whsec_bWFkZSBieSB0aGUgc2VydmVyLCAzMiBieXRlcyE=" },
 		Ready:     func(context.Context) error { return nil }, Version: "v1.2.3",
+		Rules: router.Rules{CheckSource: source.Check},
 	}
 	if change != nil {
 		change(&cfg)

@@ -96,8 +96,11 @@ func hiddenSecrets(shown, wanted router.Sink) bool {
 func (s *step) compare(remote client.Definition) error {
 	s.etag, s.Action = remote.ETag, keep
 	compare := s.compareSubscription
-	if s.Kind == client.Trigger {
+	switch s.Kind {
+	case client.Trigger:
 		compare = s.compareTrigger
+	case client.Source:
+		compare = s.compareSource
 	}
 	old, wanted, err := compare(remote)
 	if err != nil {
@@ -119,6 +122,27 @@ func (s *step) compareTrigger(remote client.Definition) (old, wanted map[string]
 		return nil, nil, documentFault(err)
 	}
 	return before.Definition(), draft.Definition().Definition(), nil
+}
+
+// compareSource: secrets that the file holds can't be compared, only how many there are.
+func (s *step) compareSource(remote client.Definition) (before, after map[string]any, err error) {
+	old, err := router.DecodeStoredSource(remote.Document)
+	if err != nil {
+		return nil, nil, err
+	}
+	draft, err := router.DecodeSource(s.document, sourceRules())
+	if err != nil {
+		return nil, nil, documentFault(err)
+	}
+	anything := router.Rules{CheckSource: func(router.Source) error { return nil }} // the server's secrets are masked here
+	wanted, err := draft.Replace(old, anything)
+	if err != nil {
+		return nil, nil, documentFault(err)
+	}
+	if len(draft.Definition().Secrets) > 0 && len(old.Secrets) > 0 {
+		s.Note = notComparedNote
+	}
+	return old.Definition(), wanted.Definition(), nil
 }
 
 // compareSubscription: what the file leaves out of "delivery" is the server's to choose, and no difference.
@@ -216,16 +240,20 @@ func changedMeanwhile(err error) error {
 func madeSecret(stored client.Definition, document []byte) string {
 	secret := func(text []byte) string {
 		var d struct {
-			Sink struct {
+			Secret any `json:"secret"` // of a source: may be a list, which the server does not make
+			Sink   struct {
 				Secret string `json:"secret"`
 			} `json:"sink"`
 		}
 		if json.Unmarshal(text, &d) != nil {
 			return ""
 		}
+		if own, ok := d.Secret.(string); ok {
+			return own
+		}
 		return d.Sink.Secret
 	}
-	if made := secret(stored.Document); made != router.MaskedSecret && made != secret(document) {
+	if made := secret(stored.Document); made != router.MaskedSecret && made != router.Masked && made != secret(document) {
 		return made
 	}
 	return ""
