@@ -160,7 +160,7 @@ var listed = []mutation{
 	{"append", "tonumber(s[4 + slot] or -1) == b and KEYS[3 + slot] or nil", "KEYS[3 + slot]"},
 	{"append", "for b = bucket - 2, bucket do", "for b = bucket - 1, bucket do"},
 	{"append", "if ms <= floor then", "if ms < floor then"},
-	{"append", "      if record then\n        known[i]", "      if record and not known[i] then\n        known[i]"},
+	{"append", "      if record then\n        known[i], where[i] = record, key\n      end", "      known[i], where[i] = record or nil, key"},
 	{"append", "if next(known) then", "if false then"},
 	{"append", "#known[i] > 26 and string.sub(known[i], 27) or redis.call", "redis.call"},
 	{"append", "nonce, first, unpack(ARGV", "nonce, previous, unpack(ARGV"},

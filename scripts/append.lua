@@ -53,7 +53,7 @@ for i = 1, count do
   identities[i] = ARGV[2 * i + 1]
 end
 
--- The newest record of each identity that has one, and in which part of the ring it is.
+-- The record of each identity that has one, and in which part of the ring it is.
 local function find_known()
   local known, where = {}, {}
   for b = bucket - 2, bucket do
