@@ -147,7 +147,7 @@ func (l *lab) settlement(due router.Due) router.Batch {
 
 func workTrigger(c *router.CompiledTrigger) router.WorkTrigger {
 	return router.WorkTrigger{
-		ID: c.ID, Generation: c.Generation, Enabled: c.Enabled, Include: c.Emit.Include, Program: c.Program(), Head: c.FiringHead(0),
+		ID: c.ID, Generation: c.Generation, Enabled: c.Enabled, Include: c.Emit.Include, Program: c.Program(), Head: c.FiringHead(1),
 	}
 }
 

@@ -41,6 +41,7 @@ var storesMore = map[string]bool{"append": true, "define": true}
 type Set struct {
 	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due, Announce, Define *Script
 	Init, Register, Horizon, Keep, Trim, Purge, Expire, Permit, Drop            *Script
+	Forward, Mark, Inbox, Merge                                                 *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -51,7 +52,7 @@ func Load(d Dialect) *Set {
 	}
 	script := func(name string) *Script {
 		source := common + read(name)
-		if name == "apply" {
+		if name == "apply" || name == "merge" {
 			source = common + evaluation + read(name)
 		}
 		if d == Redis {
@@ -65,6 +66,7 @@ func Load(d Dialect) *Set {
 		Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"), Define: script("define"),
 		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
 		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"),
+		Forward: script("forward"), Mark: script("mark"), Inbox: script("inbox"), Merge: script("merge"),
 	}
 }
 
@@ -72,7 +74,7 @@ func Load(d Dialect) *Set {
 func (s *Set) All() []*Script {
 	return []*Script{
 		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due, s.Announce, s.Define,
-		s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge, s.Expire, s.Permit, s.Drop,
+		s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge, s.Expire, s.Permit, s.Drop, s.Forward, s.Mark, s.Inbox, s.Merge,
 	}
 }
 
