@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -159,5 +160,44 @@ func TestAnInboxIsAppliedOnceWhicheverReplicaDoesIt(t *testing.T) {
 		firing := must(s.ReadLog(t.Context(), router.Position{Partition: 1}, 10, 0))[0].Event
 		require.Contains(t, string(firing.Data()), `"position":"0:5-0"`, "the position says which partition the event is in")
 		require.Contains(t, firing.ID(), ".0:6-0", "and so does the firing's id")
+	})
+}
+
+func TestAnInboxIsReadInPartsThatAreNotTooLarge(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s, trigger, d := two(t, addr)
+		var entries []router.Forwarded
+		for i := range 64 {
+			f := offered(t, trigger, router.Position{MS: int64(i)}, 0)
+			e, err := router.NewEvent(router.EventFields{ID: "1", Source: "/", Type: "a", DataContentType: "text/plain", Data: strings.Repeat("x", 50_000), DataKind: router.TextData})
+			require.NoError(t, err)
+			f.Event = e
+			entries = append(entries, f)
+		}
+		forwardTo1(t, s, d.Tokens[1], router.Cursor{}, entries...)
+		list := must(s.ReadInbox(t.Context(), 1)).Lists[0]
+		require.True(t, list.More)
+		require.Len(t, list.Entries, 16, "half a mebibyte of each list, and what was read with it")
+		require.Equal(t, entries[:16], list.Entries)
+	})
+}
+
+func TestWithOnePartitionNothingIsForwarded(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		d := &spread{store: open(t, addr)}
+		d.define(t, pair, strings.NewReplacer(`"pair"`, `"silent"`, `"all": [{"event": {"types": ["a"]}}, {"event": {"types": ["b"]}}], "within": "1h"`, `"absent": {"event": {"types": ["a"]}}, "within": "10ms"`).Replace(pair))
+		interleave(d.store, func(script string, _ []any) error {
+			require.NotContains(t, []string{"forward", "mark", "inbox", "merge"}, script)
+			return nil
+		})
+		start(t, d.store, newSink())
+		appendOne(t, d.store, scattered(t, "1", "a", "1"))
+		appendOne(t, d.store, scattered(t, "2", "b", "1"))
+		eventually(t, func() bool { return len(firingsIn(t, d.store)) == 2 }, "both fire")
+		raw := redistest.Client(t, addr)
+		require.Empty(t, raw.Keys(t.Context(), redisstore.Key(d.store, "in:*")).Val())
+		require.Zero(t, raw.Exists(t.Context(), redisstore.Key(d.store, "forwarded")).Val())
+		require.Empty(t, raw.HMGet(t.Context(), redisstore.Key(d.store, "state"), "merged", "held_up").Val()[0])
+		require.Nil(t, must(d.store.Status(t.Context())).Partitions[0].Forwarded)
 	})
 }

@@ -23,23 +23,52 @@ func (s *Store) addForwarded(ctx context.Context, status *router.Status) error {
 	if err != nil {
 		return err
 	}
+	used, err := s.usedInboxes(ctx)
+	if err != nil {
+		return err
+	}
 	for q := range s.keys {
+		f := &router.ForwardedStatus{WaitsFor: []int{}}
+		status.Partitions[q].Forwarded = f
+		if !used[q] {
+			continue
+		}
 		waiting, oldest, err := s.inboxState(ctx, q)
 		if err != nil {
 			return err
 		}
-		f := &router.ForwardedStatus{Waiting: waiting, WaitsFor: []int{}}
-		if waiting > 0 {
-			f.Age = max(0, now.Sub(time.UnixMilli(oldest)))
-			for p, mark := range marks {
-				if mark <= oldest {
-					f.WaitsFor = append(f.WaitsFor, p)
-				}
+		if f.Waiting = waiting; waiting == 0 {
+			continue
+		}
+		f.Age = max(0, now.Sub(time.UnixMilli(oldest)))
+		for p, mark := range marks {
+			if mark <= oldest {
+				f.WaitsFor = append(f.WaitsFor, p)
 			}
 		}
-		status.Partitions[q].Forwarded = f
 	}
 	return nil
+}
+
+// usedInboxes tells in which partitions something waits.
+func (s *Store) usedInboxes(ctx context.Context) ([]bool, error) {
+	pipe := s.reader.Pipeline()
+	calls := make([]*redis.IntCmd, len(s.keys))
+	for q, k := range s.keys {
+		lists := make([]string, len(s.keys))
+		for from := range s.keys {
+			lists[from] = k.inbox(from)
+		}
+		calls[q] = pipe.Exists(ctx, lists...)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, unavailable(err, "look at inboxes")
+	}
+	used := make([]bool, len(s.keys))
+	for q, call := range calls {
+		used[q] = call.Val() > 0
+	}
+	return used, nil
 }
 
 // knownMarks is how far each partition is known to be with forwarding: see scripts/mark.lua.

@@ -234,9 +234,10 @@ func (f *forwarding) goOn(ctx context.Context) {
 type marks struct {
 	router *Router
 
-	mu    sync.Mutex
-	times []int64
-	asked time.Time
+	mu     sync.Mutex
+	times  []int64
+	asked  time.Time
+	failed []time.Time // when asking failed last
 }
 
 // markEvery is how often this replica asks at most.
@@ -252,7 +253,7 @@ func (m *marks) reach(ctx context.Context, wanted int64) int64 {
 	if m.lowest() < wanted && time.Since(m.asked) >= markEvery {
 		var all sync.WaitGroup
 		for p, known := range m.times {
-			if known < wanted {
+			if known < wanted && time.Since(m.failed[p]) >= failurePause {
 				all.Go(func() { m.ask(ctx, p, wanted) })
 			}
 		}
@@ -265,6 +266,7 @@ func (m *marks) reach(ctx context.Context, wanted int64) int64 {
 func (m *marks) ask(ctx context.Context, partition int, wanted int64) {
 	t, err := m.router.store.Mark(ctx, partition, wanted)
 	if err != nil {
+		m.failed[partition] = time.Now()
 		m.router.failed(ctx, "learn how far a partition is", err)
 		return
 	}

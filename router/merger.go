@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -21,6 +22,9 @@ type merger struct {
 	partition  *partition
 	wake       chan struct{} // one token: something was forwarded by this replica
 	mostOffers int           // in a call of Merge
+	inbox      Inbox         // as it was read, and what was applied since is taken off
+	mark       int64         // that was reached before it was read: what came into it later was accepted at that time or after it
+	kept       bool          // there is more in it that can be applied
 	wanted     int64         // the time that all partitions should have reached
 	pause      time.Duration // until the next round, if nothing is done
 	more       bool          // more deadlines can be settled
@@ -60,25 +64,20 @@ func (m *merger) run(ctx context.Context) error {
 	}
 }
 
-// round applies and settles what can be, and returns how long until the next one. The marks are from before the inbox is read: whatever comes into it later was
-// accepted at the time that they say, or after it.
+// round applies and settles what can be, and returns how long until the next one.
 func (m *merger) round(ctx context.Context) (time.Duration, error) {
-	r := m.partition.router
 	asked := m.wanted
-	mark := r.marks.reach(ctx, asked)
-	inbox, err := r.store.ReadInbox(ctx, m.partition.number)
-	if err != nil {
+	if err := m.read(ctx); err != nil {
 		return 0, err
 	}
-	m.wanted = inbox.newest() + 1
-	done, through, busy, err := m.merge(ctx, inbox, mark)
+	through, busy, err := m.merge(ctx)
 	if err == nil && (m.more || m.late || time.Since(m.looked) >= settleEvery) {
-		err = m.settle(ctx, done, through)
+		err = m.settle(ctx, through)
 	}
 	switch {
 	case err != nil:
 		return 0, err
-	case busy || m.more || m.wanted > max(asked, mark): // that can be asked for at once
+	case busy || m.more || m.wanted > max(asked, m.mark): // that can be asked for at once
 		m.pause = 0
 	case m.partition.snapshot().triggers.size == 0:
 		m.pause = mergeRest
@@ -86,6 +85,19 @@ func (m *merger) round(ctx context.Context) (time.Duration, error) {
 		m.pause = min(max(2*m.pause, mergeSoon), mergeIdle)
 	}
 	return m.pause, nil
+}
+
+// read reads the inbox, unless enough of it is known.
+func (m *merger) read(ctx context.Context) (err error) {
+	if m.kept {
+		return nil
+	}
+	r := m.partition.router
+	m.mark = r.marks.reach(ctx, m.wanted)
+	if m.inbox, err = r.store.ReadInbox(ctx, m.partition.number); err == nil {
+		m.wanted = m.inbox.newest() + 1
+	}
+	return err
 }
 
 // newest is the accept time of the newest entry.
@@ -98,25 +110,35 @@ func (i Inbox) newest() (ms int64) {
 	return ms
 }
 
-// merge applies what was accepted before a mark, as much of it as goes into one call. It returns where the inbox stands then, and the time before which
-// everything is applied; busy says that it should be called again at once.
-func (m *merger) merge(ctx context.Context, inbox Inbox, mark int64) (done Cursor, through int64, busy bool, err error) {
-	batch, whole := m.partition.snapshot().merge(m.partition.number, inbox, mark, m.mostOffers)
-	done, through = batch.To, batch.To.Position.MS
+// merge applies what was accepted before the mark, as much of it as goes into one call. It returns the time before which everything is applied then; busy says
+// that there may be more to do at once.
+func (m *merger) merge(ctx context.Context) (through int64, busy bool, err error) {
+	batch, whole := m.partition.snapshot().merge(m.partition.number, m.inbox, m.mark, m.mostOffers)
+	through, busy, m.kept = m.inbox.Cursor.Position.MS, m.kept, false
+	if len(batch.Taken) > 0 || batch.From != batch.To {
+		applied, err := m.call(ctx, batch)
+		if err != nil {
+			return through, true, err
+		}
+		if err := m.learn(ctx, applied); err != nil || applied.Status != Done {
+			return through, true, err
+		}
+		m.inbox = m.inbox.after(batch)
+		through, busy, m.kept = batch.To.Position.MS, true, !whole
+	}
 	if whole {
-		through = mark
+		through = m.mark
 	}
-	if len(batch.Taken) == 0 && batch.From == batch.To {
-		return done, through, false, nil
+	return through, busy, nil
+}
+
+// after is what is left of an inbox.
+func (i Inbox) after(m Merge) Inbox {
+	i.Cursor, i.Lists = m.To, slices.Clone(i.Lists)
+	for _, taken := range m.Taken {
+		i.Lists[taken.From].Entries = i.Lists[taken.From].Entries[taken.N:]
 	}
-	applied, err := m.call(ctx, batch)
-	if err != nil {
-		return done, through, true, err
-	}
-	if applied.Status != Done {
-		done, through = batch.From, batch.From.Position.MS
-	}
-	return done, through, true, m.learn(ctx, applied)
+	return i
 }
 
 // call makes a call of Merge, without what turns out to be unusable.
@@ -147,8 +169,8 @@ func (m *merger) learn(ctx context.Context, applied Applied) error {
 }
 
 // settle settles a page of the deadlines before a time up to which everything is applied.
-func (m *merger) settle(ctx context.Context, at Cursor, through int64) error {
-	p := m.partition
+func (m *merger) settle(ctx context.Context, through int64) error {
+	p, at := m.partition, m.inbox.Cursor
 	m.looked = time.Now()
 	due, err := p.router.store.DuePartials(ctx, p.number, time.UnixMilli(through), p.snapshot().knows, settlePage)
 	if err != nil {

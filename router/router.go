@@ -127,7 +127,7 @@ func New(store Store, config Config) *Router {
 
 // prepareMerging makes what a deployment needs that has several partitions.
 func (r *Router) prepareMerging() {
-	r.marks = &marks{router: r, times: make([]int64, len(r.partitions))}
+	r.marks = &marks{router: r, times: make([]int64, len(r.partitions)), failed: make([]time.Time, len(r.partitions))}
 	for _, p := range r.partitions {
 		p.forwarding = newForwarding(p, len(r.partitions))
 		r.mergers = append(r.mergers, newMerger(p))
