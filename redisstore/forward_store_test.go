@@ -154,9 +154,16 @@ func TestAnInboxIsAppliedOnceWhicheverReplicaDoesIt(t *testing.T) {
 
 		require.Equal(t, router.Applied{Status: router.Done, Cursor: b.End(), Firings: 1}, merge(m))
 		require.Equal(t, router.Fenced, merge(m).Status)
+		c := offered(t, trigger, router.Position{MS: 7}, 0)
+		forwardTo1(t, s, d.Tokens[1], b.End(), c)
+		other = merging(t, trigger, d, c)
+		other.From = router.Cursor{Position: b.Position, Target: "another"}
+		require.Equal(t, router.Fenced, merge(other).Status, "the inbox is applied further within that event")
+		other.From = b.End()
+		require.Equal(t, router.Done, merge(other).Status)
 		inbox, err := s.ReadInbox(t.Context(), 1)
 		require.NoError(t, err)
-		require.Equal(t, router.Inbox{Cursor: b.End(), Lists: make([]router.InboxList, 2)}, inbox)
+		require.Equal(t, router.Inbox{Cursor: c.End(), Lists: make([]router.InboxList, 2)}, inbox)
 		firing := must(s.ReadLog(t.Context(), router.Position{Partition: 1}, 10, 0))[0].Event
 		require.Contains(t, string(firing.Data()), `"position":"0:5-0"`, "the position says which partition the event is in")
 		require.Contains(t, firing.ID(), ".0:6-0", "and so does the firing's id")

@@ -75,12 +75,12 @@ func (d *spread) publish(t testing.TB, at int64, e router.Event) {
 // settled waits until everything is applied and no deadline has passed; the clock goes on meanwhile, a little.
 func (d *spread) settled(t testing.TB) {
 	t.Helper()
-	eventually(t, func() bool {
+	require.Eventually(t, func() bool {
 		if d.clock != nil {
 			d.set(d.ms + 1)
 		}
 		return d.quiet(t)
-	}, "everything comes to rest")
+	}, 2*time.Minute, 10*time.Millisecond, "everything comes to rest")
 }
 
 // quiet tells whether there is nothing to do.
