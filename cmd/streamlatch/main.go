@@ -171,8 +171,8 @@ func (p *process) rootCommand() (root *cobra.Command, began *bool) {
 	for group, commands := range map[string][]*cobra.Command{
 		"server": {p.devCommand(), p.serveCommand(), p.configCommand(), p.keyCommand()},
 		"client": {
-			p.publishCommand(), p.tailCommand(), p.listenCommand(), p.subscriptionsCommand(), p.triggersCommand(), p.sourcesCommand(), p.applyCommand(),
-			p.diffCommand(), p.explainCommand(), p.demoCommand(),
+			p.publishCommand(), p.tailCommand(), p.listenCommand(), p.subscriptionsCommand(), p.triggersCommand(), p.sourcesCommand(), p.deliveriesCommand(),
+			p.applyCommand(), p.diffCommand(), p.explainCommand(), p.demoCommand(),
 		},
 		"": {p.testCommand(), p.versionCommand(), p.healthcheckCommand()},
 	} {
