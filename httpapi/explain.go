@@ -14,6 +14,7 @@ const (
 	explainBack    = 10_000 // events before the one that is explained, with which its triggers are run again
 	explainForward = 10_000 // and after it
 	maxExplained   = 10_000 // definitions that are looked at
+	maxFollowed    = 1000   // deliveries that are looked for
 )
 
 // explanation is what became of an event.
@@ -82,7 +83,7 @@ func (s *Server) explainEvent(c call) error {
 }
 
 func (s *Server) explainSubscriptions(ctx context.Context, r router.Record, ref string) ([]subscriptionFate, error) {
-	fates := []subscriptionFate{}
+	fates, followed := []subscriptionFate{}, 0
 	view := router.NewView(r.Event)
 	defer view.Release()
 	err := each(ctx, ref, router.SubscriptionID, s.cfg.Subscriptions.Subscription, s.cfg.Subscriptions.Subscriptions, func(sub router.Subscription) (string, error) {
@@ -103,11 +104,28 @@ func (s *Server) explainSubscriptions(ctx context.Context, r router.Record, ref 
 			fate.Reason = "the subscription was created after the event was accepted"
 		default:
 			fate.Delivery = router.DeliveryID(sub.ID, router.Entry{Position: r.Position})
+			if followed++; followed <= maxFollowed {
+				if fate.Status, err = s.deliveryStatus(ctx, fate.Delivery); err != nil {
+					return "", err
+				}
+			}
 		}
 		fates = append(fates, fate)
 		return sub.ID, nil
 	})
 	return fates, err
+}
+
+// deliveryStatus is where a delivery stands; "" where nothing is recorded of it (any more).
+func (s *Server) deliveryStatus(ctx context.Context, id string) (string, error) {
+	d, err := s.cfg.Deliveries.Delivery(ctx, id)
+	switch {
+	case router.ErrorCode(err) == router.NotFound:
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("look for a delivery: %w", err)
+	}
+	return string(d.Status), nil
 }
 
 // each calls visit with the definition that a reference names, or, where there is none, with all.

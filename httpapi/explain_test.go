@@ -140,6 +140,10 @@ func TestExplainSaysWhichSubscriptionsAnEventMatched(t *testing.T) {
 	r := a.do("GET", "/v1/events/"+positions[0]+"/explain", "").want(200)
 	require.Len(t, r.get("subscriptions"), 1)
 	require.Equal(t, "all", r.get("subscriptions", 0, "ref"))
+	require.NotContains(t, r.get("subscriptions", 0), "status", "nothing is recorded of the delivery")
+	require.Equal(t, []any{"show", r.get("subscriptions", 0, "delivery")}, a.store.deliveries.asked)
+	a.store.deliveries.list = []router.DeliveryRecord{{Status: router.DeliveryRetrying}}
+	require.Equal(t, "retrying", a.do("GET", "/v1/events/"+positions[0]+"/explain?subscription=all", "").want(200).get("subscriptions", 0, "status"))
 	r = a.do("GET", "/v1/events/"+positions[0]+"/explain?subscription=large", "").want(200)
 	require.Equal(t, false, r.get("subscriptions", 0, "matched"))
 	require.Equal(t, []any{"data.total", "5"}, []any{r.get("subscriptions", 0, "field"), r.get("subscriptions", 0, "found")})

@@ -36,6 +36,8 @@ type fakeStore struct {
 	tested     []router.Subscription
 	attempt    router.Attempt
 	notReady   error
+	puller     fakePuller
+	deliveries fakeDeliveries
 }
 
 func newFakeStore(partitions int) *fakeStore {

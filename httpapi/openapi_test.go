@@ -97,7 +97,7 @@ func TestOperationsNameTheScopesThatTheRoutesAskFor(t *testing.T) {
 			if path == "/v1/events/stream" && scope == httpapi.ReadScope {
 				continue // has no end
 			}
-			path = strings.NewReplacer("{ref}", "a", "{position}", "0:1-1", "{file}", "x.js").Replace(path)
+			path = strings.NewReplacer("{ref}", "a", "{id}", "a", "{position}", "0:1-1", "{file}", "x.js").Replace(path)
 			needed, closed := op["x-scope"].(string)
 			_, opened := op["security"]
 			require.NotEqual(t, closed, opened, "%s says who may call it", name)

@@ -18,8 +18,8 @@ type call struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	caller *caller
-	param  string // what the path has in the place of {ref}, {position} or {name}
-	second string // and in the place of {id} or {key}
+	param  string // what the path has in the place of {ref}, {position} or {name}, or of {id} alone
+	second string // and in the place of {id} or {key} behind them
 }
 
 // route is one operation of the API.
@@ -51,6 +51,10 @@ func (s *Server) routes() []route {
 		{method: "POST", path: "/v1/subscriptions/{ref}/test", scope: ManageScope, handle: s.testSubscription},
 		{method: "POST", path: "/v1/subscriptions/{ref}/pause", scope: ManageScope, handle: s.pauseSubscription},
 		{method: "POST", path: "/v1/subscriptions/{ref}/resume", scope: ManageScope, handle: s.resumeSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/pull", scope: ConsumeScope, handle: s.pull},
+		{method: "POST", path: "/v1/subscriptions/{ref}/ack", scope: ConsumeScope, handle: s.ackPulled},
+		{method: "POST", path: "/v1/subscriptions/{ref}/nack", scope: ConsumeScope, handle: s.nackPulled},
+		{method: "POST", path: "/v1/subscriptions/{ref}/extend", scope: ConsumeScope, handle: s.extendPulled},
 
 		{method: "POST", path: "/v1/triggers", scope: ManageScope, handle: s.triggers.post},
 		{method: "GET", path: "/v1/triggers", scope: ReadScope, handle: s.triggers.getAll},
@@ -79,6 +83,10 @@ func (s *Server) routes() []route {
 		{method: "POST", path: "/in/{name}/{key}", inlet: true, handle: s.receive},
 		{method: "GET", path: "/in/{name}/{key}", inlet: true, handle: s.greet},
 		{method: "OPTIONS", path: "/in/{name}/{key}", inlet: true, handle: s.agree},
+
+		{method: "GET", path: "/v1/deliveries", scope: ReadScope, handle: s.listDeliveries},
+		{method: "GET", path: "/v1/deliveries/{id}", scope: ReadScope, handle: s.showDelivery},
+		{method: "POST", path: "/v1/deliveries/{id}/retry", scope: ManageScope, handle: s.retryDelivery},
 
 		{method: "GET", path: "/v1/dead-letters", scope: ReadScope, handle: s.listDeadLetters},
 

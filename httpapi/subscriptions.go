@@ -121,7 +121,7 @@ func (s *Server) testSubscription(c call) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := s.allow(c, sub.Sink.Timeout.Std())
+	ctx, cancel := s.allow(c, sub.Sink.Timeout.Std(), errTestTimeout)
 	defer cancel()
 	attempt, err := s.cfg.Tester.Test(ctx, sub)
 	if err != nil {
@@ -130,11 +130,13 @@ func (s *Server) testSubscription(c call) error {
 	return writeJSON(c.w, showAttempt(attempt))
 }
 
-// allow gives a request more time than the server gives to others: that of an attempt, and 10 s for all else.
-func (s *Server) allow(c call, attempt time.Duration) (context.Context, context.CancelFunc) {
-	most := max(attempt, router.DefaultSinkTimeout.Std()) + 10*time.Second
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(most + 10*time.Second)) // where it can't be set, none is
-	return context.WithTimeoutCause(c.r.Context(), most, errTestTimeout)
+// allow gives a request more time than the server gives to others: that of what it waits for, and 10 s for all else. late says that this was not enough.
+func (s *Server) allow(c call, wait time.Duration, late error) (context.Context, context.CancelFunc) {
+	most := max(wait, router.DefaultSinkTimeout.Std()) + 10*time.Second
+	for _, set := range []func(time.Time) error{http.NewResponseController(c.w).SetWriteDeadline, http.NewResponseController(c.w).SetReadDeadline} {
+		_ = set(time.Now().Add(most + 10*time.Second)) // where it can't be set, there is none; reading goes on, to notice that the client goes away
+	}
+	return context.WithTimeoutCause(c.r.Context(), most, late)
 }
 
 var errTestTimeout = errors.New("the test took too long")

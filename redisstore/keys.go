@@ -18,6 +18,7 @@ import (
 //	seen0…2        hash    event identity → fingerprint, call and stream ID               1 to 1.5 dedupe windows
 //	ready          zset    subscription → when to look at its queue                       while it has work
 //	handlers       zset    the same for Go handlers                                       while it has work
+//	pulls          zset    the same for queues that workers pull from                     while it has work
 //	copies         hash    stream ID → event; "#"+stream ID → number of holders           while somebody holds it
 //	holds          hash    stream ID + " " + holder → ""                                  while somebody holds it
 //	dead           hash    entry + " " + subscription → attempts                          dead-letter retention
@@ -28,7 +29,11 @@ import (
 //	q:<sub>        list    fresh deliveries: entries in log order                         until taken
 //	r:<sub>        zset    entry → when it is tried again                                 until taken
 //	l:<sub>        zset    entry → when its lease runs out, which also names the lease     until settled
-//	a:<sub>        hash    entry → number of attempts, then a line for each that failed   until settled
+//	a:<sub>        hash    entry → number of attempts, then a line for each that failed;  until settled
+//	                       entry + " receipt" → who has pulled it: scripts/common.lua
+//	s:<sub>        list    the last 1,000 deliveries that arrived, over all partitions:   the subscription's
+//	                       entry, when, milliseconds, status, attempt; then a line for
+//	                       each that failed before
 //	c:<sub>        hash    counters: popped (entries ever taken from q), delivered, dead, the subscription's
 //	                       not_queued, last_success, last_failure, last_error
 //	triggers       zset    trigger + ":" + generation → when to look at its partials:     while it has any
@@ -71,6 +76,7 @@ func (k keys) state() string     { return k.prefix + "state" }
 func (k keys) log() string       { return k.prefix + "log" }
 func (k keys) ready() string     { return k.prefix + "ready" }
 func (k keys) handlers() string  { return k.prefix + "handlers" }
+func (k keys) pulls() string     { return k.prefix + "pulls" }
 func (k keys) copies() string    { return k.prefix + "copies" }
 func (k keys) holds() string     { return k.prefix + "holds" }
 func (k keys) dead() string      { return k.prefix + "dead" }
@@ -81,13 +87,14 @@ func (k keys) paused() string    { return k.prefix + "paused" }
 
 func (k keys) seen(slot int) string { return k.prefix + "seen" + strconv.Itoa(slot) }
 
-func (k keys) fresh(subscription string) string    { return k.prefix + "q:" + subscription }
-func (k keys) retries(subscription string) string  { return k.prefix + "r:" + subscription }
-func (k keys) leases(subscription string) string   { return k.prefix + "l:" + subscription }
-func (k keys) attempts(subscription string) string { return k.prefix + "a:" + subscription }
-func (k keys) counters(subscription string) string { return k.prefix + "c:" + subscription }
-func (k keys) permits(subscription string) string  { return k.prefix + "p:" + subscription }
-func (k keys) rate(subscription string) string     { return k.prefix + "n:" + subscription }
+func (k keys) fresh(subscription string) string     { return k.prefix + "q:" + subscription }
+func (k keys) retries(subscription string) string   { return k.prefix + "r:" + subscription }
+func (k keys) leases(subscription string) string    { return k.prefix + "l:" + subscription }
+func (k keys) attempts(subscription string) string  { return k.prefix + "a:" + subscription }
+func (k keys) counters(subscription string) string  { return k.prefix + "c:" + subscription }
+func (k keys) successes(subscription string) string { return k.prefix + "s:" + subscription }
+func (k keys) permits(subscription string) string   { return k.prefix + "p:" + subscription }
+func (k keys) rate(subscription string) string      { return k.prefix + "n:" + subscription }
 
 func (k keys) triggers() string                      { return k.prefix + "triggers" }
 func (k keys) partials(trigger string) string        { return k.prefix + "t:" + trigger }

@@ -29,7 +29,7 @@ func (s *Store) ResumeSubscription(ctx context.Context, id string) error {
 func (s *Store) pause(ctx context.Context, id string, reason router.StopReason) error {
 	for _, k := range s.keys {
 		err := s.insist(ctx, "pause a subscription", func() error {
-			_, err := s.run(ctx, s.scripts.Pause, []string{k.state(), k.paused(), k.gone(), k.ready(), k.handlers()}, id, string(reason))
+			_, err := s.run(ctx, s.scripts.Pause, []string{k.state(), k.paused(), k.gone(), k.ready(), k.handlers(), k.pulls()}, id, string(reason))
 			return err
 		})
 		if err != nil {

@@ -187,11 +187,12 @@ func (s *Store) partitionStatus(ctx context.Context, partition int) (router.Part
 	pipe := s.reader.Pipeline()
 	state := pipe.HGetAll(ctx, k.state())
 	first, last := pipe.XRangeN(ctx, k.log(), "-", "+", 1), pipe.XRevRangeN(ctx, k.log(), "+", "-", 1)
-	ready, handlers, dead := pipe.ZCard(ctx, k.ready()), pipe.ZCard(ctx, k.handlers()), pipe.ZCard(ctx, k.deadAt())
+	ready, handlers, pulls := pipe.ZCard(ctx, k.ready()), pipe.ZCard(ctx, k.handlers()), pipe.ZCard(ctx, k.pulls())
+	dead := pipe.ZCard(ctx, k.deadAt())
 	if _, err := pipe.Exec(ctx); err != nil {
 		return status, 0, unavailable(err, "read the state of a partition")
 	}
-	status.Backlog = ready.Val() + handlers.Val()
+	status.Backlog = ready.Val() + handlers.Val() + pulls.Val()
 	if lease := counter(state.Val()["lease"]); lease > now.UnixMilli() {
 		status.Owner = state.Val()["owner"]
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/streamlatch/streamlatch/internal/redistest"
+	"github.com/streamlatch/streamlatch/internal/scenario"
 	"github.com/streamlatch/streamlatch/redisstore"
 	"github.com/streamlatch/streamlatch/router"
 )
@@ -136,7 +137,7 @@ func (l *lab) settlement(due router.Due) router.Batch {
 	for _, d := range due.Triggers {
 		for _, c := range l.triggers {
 			if c.ID == d.Trigger {
-				b.Work.Triggers = append(b.Work.Triggers, workTrigger(c))
+				b.Work.Triggers = append(b.Work.Triggers, scenario.NewBatch(l.cursor, nil, c).Work.Triggers...)
 			}
 		}
 		for _, hash := range d.Partials {
@@ -147,46 +148,6 @@ func (l *lab) settlement(due router.Due) router.Batch {
 	return b
 }
 
-func workTrigger(c *router.CompiledTrigger) router.WorkTrigger {
-	return router.WorkTrigger{
-		ID: c.ID, Generation: c.Generation, Enabled: c.Enabled, Include: c.Emit.Include, Program: c.Program(), Head: c.FiringHead(0),
-	}
-}
-
-// batch offers events to all triggers, as a router does.
 func (l *lab) batch(records []router.Record) router.Batch {
-	b := router.Batch{From: l.cursor, To: router.Cursor{Position: records[len(records)-1].Position}, Events: len(records)}
-	for _, c := range l.triggers {
-		b.Work.Triggers = append(b.Work.Triggers, workTrigger(c))
-	}
-	partials := map[string]int{}
-	for _, r := range records {
-		event := -1
-		for i, c := range l.triggers {
-			offers, missing := c.KeyOffers(r.Event)
-			b.Work.Triggers[i].KeyMissing += missing
-			for _, o := range offers {
-				if event < 0 {
-					event = len(b.Work.Events)
-					b.Work.Events = append(b.Work.Events, router.WorkEvent{Position: r.Position, Time: clockTime(r), Event: r.Event})
-				}
-				key := o.Key.Encode()
-				p, ok := partials[c.ID+key]
-				if !ok {
-					p = len(b.Work.Partials)
-					partials[c.ID+key] = p
-					b.Work.Partials = append(b.Work.Partials, router.WorkPartial{Trigger: i, Hash: o.Key.Hash(), Key: key})
-				}
-				b.Work.Offers = append(b.Work.Offers, router.Offer{Partial: p, Event: event, Reset: len(o.Resets) > 0, Leaves: o.Leaves})
-			}
-		}
-	}
-	return b
-}
-
-func clockTime(r router.Record) int64 {
-	if t, ok := r.Event.Time(); ok && t.UnixMilli() < r.Position.MS {
-		return t.UnixMilli()
-	}
-	return r.Position.MS
+	return scenario.NewBatch(l.cursor, records, l.triggers...)
 }

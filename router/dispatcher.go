@@ -50,7 +50,9 @@ func newDispatcher(r *Router, partition int, slots *slots) *dispatcher {
 func (d *dispatcher) wake(queues []Queue) {
 	d.mu.Lock()
 	for _, q := range queues {
-		if !d.listed[q.Subscription] {
+		if q.Kind == PullSink {
+			d.router.pulls.wake(q.Subscription)
+		} else if !d.listed[q.Subscription] {
 			d.listed[q.Subscription] = true
 			d.due = append(d.due, q)
 		}
@@ -135,7 +137,7 @@ func (d *dispatcher) known(ctx context.Context, ids []string) []Queue {
 	queues := make([]Queue, 0, len(ids))
 	for _, id := range ids {
 		if sub, ok := d.subscription(ctx, id); ok {
-			queues = append(queues, sub.queue())
+			queues = append(queues, sub.Queue())
 		}
 	}
 	return queues
@@ -187,7 +189,7 @@ func (d *dispatcher) claims(ctx context.Context, queues []Queue) []Claim {
 			continue
 		}
 		if room := d.room(sub); room > 0 {
-			claims = append(claims, Claim{Queue: sub.queue(), Max: min(room, share), Lease: sub.timeLimit() + leaseMargin, Slack: slack})
+			claims = append(claims, Claim{Queue: sub.Queue(), Max: min(room, share), Lease: sub.timeLimit() + leaseMargin, Slack: slack})
 		}
 	}
 	return claims

@@ -59,15 +59,24 @@ func (d SubscriptionDraft) Create(fresh string) (Subscription, error) {
 	return s, d.checkSecrets(s.Sink, Sink{})
 }
 
+// errPullKind says why a queue of one sort can't become one of the other: what waits in it is looked for elsewhere.
+var errPullKind = &Error{
+	Code: Invalid, Message: "a sink that is pulled from can't become one that is sent to, nor the other way round",
+	Problems: []Problem{{documentRoot + ".sink.kind", "can't be changed from or to \"pull\"; delete the subscription and create another"}},
+}
+
 // Replace makes the draft take the place of old: it keeps the id, the version it was made from, the times, and the secrets that the document
-// does not change. Invalid: old is a Go handler's and the draft differs from it, or the draft would make it one; a secret is masked or missing where
-// old has none, or Rules.CheckAuth refuses it.
+// does not change. Invalid: old is a Go handler's and the draft differs from it, or the draft would make it one; the draft would make a sink that is pulled
+// from one that is sent to, or the other way round; a secret is masked or missing where old has none, or Rules.CheckAuth refuses it.
 func (d SubscriptionDraft) Replace(old Subscription) (Subscription, error) {
 	s := d.definition
 	s.ID, s.Version, s.Created, s.Updated = old.ID, old.Version, old.Created, old.Updated
 	s.Sink = d.changes.keep(s.Sink, old.Sink)
 	if d.changes.secret == keepSecret && s.Sink.Kind == old.Sink.Kind {
 		s.Rotated = old.Rotated // a secret that is set takes the place of all others at once
+	}
+	if (s.Sink.Kind == PullSink) != (old.Sink.Kind == PullSink) {
+		return Subscription{}, errPullKind
 	}
 	if old.Sink.Kind != HandlerSink && s.Sink.Kind != HandlerSink {
 		return s, d.checkSecrets(s.Sink, old.Sink)
@@ -148,6 +157,10 @@ func (s *Sink) read(o *docObject) sinkChanges {
 		return s.readWebhook(o)
 	case HandlerSink:
 		o.get("timeout").duration(&s.Timeout)
+	case PullSink:
+		s.Lease, s.MaxAttempts = DefaultPullLease, DefaultPulls
+		o.get("lease").duration(&s.Lease)
+		o.get("max_attempts").integer(&s.MaxAttempts)
 	default:
 		o.ignoreRest() // the kind is refused; what would go with it is of no interest
 	}
@@ -311,6 +324,10 @@ func (s Sink) write(w *jsonWriter) {
 	}
 	if s.Timeout != 0 {
 		w.text("timeout", s.Timeout.String())
+	}
+	if s.Kind == PullSink {
+		w.text("lease", s.Lease.String())
+		w.integer("max_attempts", s.MaxAttempts)
 	}
 	if s.Kind == WebhookSink && s.Secret == "" {
 		w.literal("secret", "null") // not left out: that would mean "as it is" on the way back

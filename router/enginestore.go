@@ -186,3 +186,26 @@ type Keeper interface {
 	// get to the end. queues are all queues there are.
 	Housekeep(ctx context.Context, partition int) (more bool, err error)
 }
+
+// Answer is what a worker, or the router in its place, says about a delivery that was pulled.
+type Answer struct {
+	Receipt   Receipt
+	Verdict   Verdict
+	After     time.Duration // Retrying: when it can be pulled again
+	Attempt   Attempt       // recorded unless the verdict is Delivered
+	Unstarted bool          // nothing was attempted: the delivery goes back as it was
+}
+
+// PullStore is what workers that pull need. Safe for concurrent use.
+type PullStore interface {
+	// PullDeliveries leases deliveries of a partition to a worker, under receipts with this token, until a time. Of any number of concurrent calls
+	// no two get the same delivery, and a receipt that was given before is good no more.
+	PullDeliveries(ctx context.Context, partition int, c Claim, token, worker string) (receipts []Receipt, until time.Time, err error)
+	// SettlePulled records answers, each about another delivery of a partition, where the receipt is good: the latest for its delivery, whose lease has
+	// not run out. held says of which it was.
+	SettlePulled(ctx context.Context, partition int, q Queue, answers []Answer) (held []bool, settled Settled, err error)
+	// ExtendPulled makes leases of a partition end at another time, where the receipt is good.
+	ExtendPulled(ctx context.Context, partition int, q Queue, receipts []Receipt, e PullExtension) (held []bool, until time.Time, err error)
+	// DuePulls tells which of these subscriptions have something to pull in a partition.
+	DuePulls(ctx context.Context, partition int, subscriptions []string) (due []string, err error)
+}

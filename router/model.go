@@ -115,7 +115,7 @@ func (m *Model) offer(r Record, o KeyOffer) {
 	m.settle(p, r.Position.MS)
 	s := step{time: r.Position.MS, position: r.Position, leaves: o.Leaves}
 	if m.trigger.Clock == EventClock { // 9
-		s.time = r.clockTime()
+		s.time = r.ClockTime()
 	}
 	before := *m
 	tried := p.clone()

@@ -21,7 +21,8 @@ const (
 	OutcomeInvalid      Outcome = "invalid"       // what is stored can't be sent: URL, headers, secret
 	OutcomeHandlerError Outcome = "handler-error" // the Go handler returned an error
 	OutcomeHandlerPanic Outcome = "handler-panic" // the Go handler panicked
-	OutcomeExpired      Outcome = "expired"       // the lease ran out: the replica died, or was held up; what happened is not known
+	OutcomeNacked       Outcome = "nacked"        // a worker that had pulled it gave it back
+	OutcomeExpired      Outcome = "expired"       // the lease ran out: the replica or the worker died, or was held up; what happened is not known
 	OutcomeCanceled     Outcome = "canceled"      // this replica shut down; says nothing about the endpoint
 )
 
@@ -30,6 +31,6 @@ func Outcomes() []Outcome {
 	return []Outcome{
 		OutcomeDelivered, OutcomeStatus, OutcomeGone, OutcomeRedirect, OutcomeTimeout, OutcomeDNS, OutcomeRefused, OutcomeUnreachable,
 		OutcomeReset, OutcomeTLS, OutcomeBlocked, OutcomeProtocol, OutcomeInvalid, OutcomeHandlerError, OutcomeHandlerPanic,
-		OutcomeExpired, OutcomeCanceled,
+		OutcomeNacked, OutcomeExpired, OutcomeCanceled,
 	}
 }

@@ -23,6 +23,7 @@ type Store interface {
 	TriggerStore
 	SourceStore
 	QueueStore
+	PullStore
 	PartialStore
 	Replicas
 	Keeper
@@ -85,6 +86,7 @@ type Router struct {
 	store       Store
 	definitions *definitions
 	handlers    *handlers
+	pulls       *pulls
 	recent      *recent
 	feed        *Feed
 	partitions  []*partition
@@ -109,7 +111,7 @@ func New(store Store, config Config) *Router {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Router{
-		config: config, store: store, definitions: newDefinitions(store), recent: newRecent(),
+		config: config, store: store, definitions: newDefinitions(store), recent: newRecent(), pulls: newPulls(),
 		changed: make(chan struct{}, 1),
 	}
 	r.feed = NewFeed(store, FeedConfig{OnError: func(_ int, err error) { r.failed(context.Background(), "read the live log", err) }})
@@ -157,6 +159,7 @@ func (r *Router) Run(ctx context.Context) error {
 	work.Go(func() error { return r.register(ctx) })
 	work.Go(func() error { return r.definitions.follow(ctx, r) })
 	work.Go(func() error { return r.feed.Run(ctx) })
+	work.Go(func() error { return r.wakePulls(ctx) })
 	work.Go(func() error { return r.routeAndSend(ctx) })
 	return work.Wait()
 }

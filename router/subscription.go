@@ -17,6 +17,7 @@ type SinkKind string
 const (
 	WebhookSink SinkKind = "webhook"
 	HandlerSink SinkKind = "handler"
+	PullSink    SinkKind = "pull" // nothing is sent: workers take deliveries and say what became of them
 )
 
 // Mode is the CloudEvents HTTP content mode of a webhook.
@@ -39,6 +40,12 @@ const (
 	MinSinkTimeout     = Duration(100 * time.Millisecond)
 	MaxSinkTimeout     = Duration(5 * time.Minute)
 	DefaultSinkTimeout = Duration(15 * time.Second)
+	MinPullLease       = Duration(100 * time.Millisecond)
+	MaxPullLease       = Duration(12 * time.Hour)
+	DefaultPullLease   = Duration(30 * time.Second)
+	MaxPullAttempts    = 100
+	DefaultPulls       = 5      // attempts at a delivery that workers pull
+	MaxPulled          = 10_000 // deliveries that workers have at a time, of one subscription and partition
 	MaxMaxInFlight     = 1000
 	DefaultMaxInFlight = 16
 )
@@ -71,6 +78,9 @@ type Sink struct {
 	Timeout Duration          `json:"timeout,omitempty"` // of one attempt; of a handler: zero is no limit of the subscription's own
 	Secret  string            `json:"secret,omitempty"`  // "whsec_…"; empty: deliveries are not signed
 	Auth    Auth              `json:"auth,omitzero"`
+
+	Lease       Duration `json:"lease,omitempty"`        // pull: how long a worker has a delivery that does not say how long
+	MaxAttempts int      `json:"max_attempts,omitempty"` // pull: after so many, a delivery becomes a dead letter
 }
 
 // Delivery says how deliveries are made.
@@ -185,7 +195,9 @@ func (s Sink) check(f *docFaults, at string, rules Rules) {
 		s.checkHandler(f, at)
 	case "":
 		f.add(kind, "is required")
-	case "stream", "pull":
+	case PullSink:
+		s.checkPull(f, at)
+	case "stream":
 		f.add(kind, "%q is not available in this version; %q is", s.Kind, WebhookSink)
 	default:
 		f.add(kind, "%s is not a kind of sink; %q is", quoteShort(string(s.Kind)), WebhookSink)
@@ -218,6 +230,22 @@ func (s Sink) checkHandler(f *docFaults, at string) {
 	}
 	if s.Timeout != 0 {
 		s.checkTimeout(f, at)
+	}
+}
+
+func (s Sink) checkPull(f *docFaults, at string) {
+	if s.URL != "" || s.Mode != "" || len(s.Headers) > 0 || s.Secret != "" || s.Timeout != 0 || s.Auth != (Auth{}) {
+		f.add(within(at, "sink"), "is pulled from: it has no url, mode, headers, timeout, secret or auth")
+	}
+	checkPullLease(f, within(at, "sink.lease"), s.Lease)
+	if s.MaxAttempts < 1 || s.MaxAttempts > MaxPullAttempts {
+		f.add(within(at, "sink.max_attempts"), "must be from 1 to %d", MaxPullAttempts)
+	}
+}
+
+func checkPullLease(f *docFaults, at string, lease Duration) {
+	if lease < MinPullLease || lease > MaxPullLease {
+		f.add(at, "must be from %s to %s", MinPullLease, MaxPullLease)
 	}
 }
 

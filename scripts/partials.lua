@@ -4,6 +4,9 @@ Reads partials, without the payloads of their events.
 KEYS
   1… partials  hash   one for each partial
 
+ARGV
+  none
+
 RETURNS  for each a list of fields and values, empty where there is none: its key "k", its state "s", the parts of the state that have fields of their own, and under
          the position of each event all up to its source
 ]]

@@ -7,6 +7,7 @@ KEYS
   3 gone      hash    deleted subscriptions
   4 ready     zset    queues that any replica can send from
   5 handlers  zset    queues of Go handlers
+  6 pulls     zset    queues that workers pull from
 
 ARGV
   1 subscription
@@ -24,5 +25,6 @@ if reason ~= 'operator' then
 end
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[5], ARGV[1])
+redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'pauses', 1)
 return 'paused'

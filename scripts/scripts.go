@@ -42,6 +42,7 @@ type Set struct {
 	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due    *Script
 	Announce, Define, Init, Register, Horizon, Keep, Trim, Purge *Script
 	Expire, Permit, Drop, Partials, Reseal, Pause, Resume, Count *Script
+	Extend, Find, Hasten                                         *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -66,7 +67,8 @@ func Load(d Dialect) *Set {
 		Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"), Define: script("define"),
 		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
 		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"), Partials: script("partials"),
-		Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Count: script("count"),
+		Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Count: script("count"), Extend: script("extend"),
+		Find: script("find"), Hasten: script("hasten"),
 	}
 }
 
@@ -76,6 +78,7 @@ func (s *Set) All() []*Script {
 		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due,
 		s.Announce, s.Define, s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge,
 		s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume, s.Count,
+		s.Extend, s.Find, s.Hasten,
 	}
 }
 

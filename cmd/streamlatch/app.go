@@ -116,8 +116,8 @@ func (a *app) embed(o *options) error {
 
 func (a *app) apiConfig(o options, guard *webhook.Guard, registry *prometheus.Registry) httpapi.Config {
 	c := o.API
-	c.Events, c.Log, c.Feed, c.Status, c.Tester = a.store, a.store, a.router.Feed(), a.store, a.router
-	c.Subscriptions, c.Triggers, c.Partials, c.DeadLetters, c.Pauser = a.store, a.store, a.store, a.store, a.store
+	c.Events, c.Log, c.Feed, c.Status, c.Tester, c.Puller = a.store, a.store, a.router.Feed(), a.store, a.router, a.router
+	c.Subscriptions, c.Triggers, c.Partials, c.Deliveries, c.DeadLetters, c.Pauser = a.store, a.store, a.store, a.store, a.store, a.store
 	c.NewSecret = func() string { return webhook.NewSecret(rand.Reader) }
 	c.Sources, c.Inlets = a.store, a.router
 	c.Ready = a.ready

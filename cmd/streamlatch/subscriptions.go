@@ -15,10 +15,14 @@ import (
 
 func (p *process) subscriptionsCommand() *cobra.Command {
 	return family(
-		&cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete, test, pause and resume subscriptions, and rotate their secrets"},
+		&cobra.Command{
+			Use: "subscriptions", Aliases: []string{"subscription", "subs"},
+			Short: "List, show, create, delete, test, pause and resume subscriptions, rotate their secrets, and pull from them",
+		},
 		p.listSubscriptionsCommand(), p.showCommand(client.Subscription), p.createSubscriptionCommand(),
 		p.deleteCommand(client.Subscription, "dropped_deliveries", "deliveries that were waiting"), p.testSubscriptionCommand(),
 		p.rotateSecretCommand(), p.pauseCommand(), p.resumeCommand(),
+		p.pullCommand(), p.ackCommand(), p.nackCommand(), p.extendCommand(),
 	)
 }
 
@@ -74,6 +78,9 @@ type createOptions struct {
 	retry      []string
 	rate       string
 	disabled   bool
+	pull       bool
+	lease      string
+	attempts   int
 }
 
 func (p *process) createSubscriptionCommand() *cobra.Command {
@@ -81,9 +88,10 @@ func (p *process) createSubscriptionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Create a subscription",
-		Long: `Create a subscription to a webhook, from flags or from a file with one definition. Without a secret the server makes one,
+		Long: `Create a subscription to a webhook, or to be pulled from, from flags or from a file with one definition. Without a secret the server makes one,
 and it is printed this once.`,
 		Example: "  streamlatch subscriptions create --name billing --types 'order.*' --url https://billing.example/hook\n" +
+			"  streamlatch subscriptions create --name jobs --types 'job.*' --pull --lease 1m\n" +
 			"  streamlatch subscriptions create -f billing.yaml",
 		Args: cobra.NoArgs,
 	}
@@ -102,6 +110,9 @@ and it is printed this once.`,
 	f.StringSliceVar(&o.retry, "retry-schedule", nil, "waits before further attempts, with commas between them (default the server's)")
 	f.IntVar(&o.definition.Delivery.MaxInFlight, "max-in-flight", 0, "deliveries under way at a time (default the server's)")
 	f.StringVar(&o.rate, "rate", "", "most attempts in any time of some length, as 100/1s (default no limit)")
+	f.BoolVar(&o.pull, "pull", false, "nothing is sent; workers pull")
+	f.StringVar(&o.lease, "lease", "", "with --pull: how long a worker has a delivery (default 30s)")
+	f.IntVar(&o.attempts, "max-attempts", 0, "with --pull: attempts at a delivery (default 5)")
 	f.BoolVar(&o.disabled, "disabled", false, "queue nothing until it is enabled")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		document, err := p.subscriptionDocument(o, cmd.Flags().Changed)
@@ -118,7 +129,10 @@ func (p *process) subscriptionDocument(o createOptions, given func(string) bool)
 	if o.file == "" {
 		return o.document()
 	}
-	for _, flag := range []string{"name", "title", "types", "pattern", "url", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "rate", "disabled"} {
+	flags := []string{
+		"name", "title", "types", "pattern", "url", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "rate", "pull", "lease", "max-attempts", "disabled",
+	}
+	for _, flag := range flags {
 		if given(flag) {
 			return nil, usagef("--file and --%s exclude each other", flag)
 		}
@@ -128,8 +142,8 @@ func (p *process) subscriptionDocument(o createOptions, given func(string) bool)
 
 // document makes the document of the flags; what is not said is left out, for the server to choose.
 func (o createOptions) document() ([]byte, error) {
-	if o.definition.Name == "" || o.definition.Sink.URL == "" {
-		return nil, usagef("say --name and --url, or --file")
+	if o.definition.Name == "" || (o.definition.Sink.URL == "") != o.pull {
+		return nil, usagef("say --name and either --url or --pull, or --file")
 	}
 	type object map[string]any
 	set := func(to object, name string, value any, given bool) {
@@ -152,9 +166,15 @@ func (o createOptions) document() ([]byte, error) {
 	if o.pattern != "" && !json.Valid([]byte(o.pattern)) {
 		return nil, usagef("--pattern is not JSON")
 	}
-	filter, sink, delivery := object{}, object{"kind": router.WebhookSink, "url": o.definition.Sink.URL}, object{}
+	filter, sink, delivery := object{}, object{"kind": router.WebhookSink}, object{}
+	if o.pull {
+		sink["kind"] = router.PullSink
+	}
 	set(filter, "types", o.types, len(o.types) > 0)
 	set(filter, "pattern", json.RawMessage(o.pattern), o.pattern != "")
+	set(sink, "url", o.definition.Sink.URL, o.definition.Sink.URL != "")
+	set(sink, "lease", o.lease, o.lease != "")
+	set(sink, "max_attempts", o.attempts, o.attempts != 0)
 	set(sink, "mode", o.definition.Sink.Mode, o.definition.Sink.Mode != "")
 	set(sink, "headers", headers, len(headers) > 0)
 	set(sink, "secret", o.definition.Sink.Secret, o.definition.Sink.Secret != "")
