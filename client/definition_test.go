@@ -80,12 +80,22 @@ func TestOnlyWhatCanBeRepeatedIsRepeatedAfterALostAnswer(t *testing.T) {
 		},
 		"rotate": func(c *client.Client) error { _, err := c.RotateSecret(t.Context(), "a"); return err },
 		"test":   func(c *client.Client) error { _, err := c.Test(t.Context(), "a"); return err },
+		"sample": func(c *client.Client) error { _, err := c.TestSource(t.Context(), "a"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _, _ := start(t, hangUp)
 			require.ErrorContains(t, call(c), "no answer from "+c.Server())
 		})
 	}
+}
+
+func TestASampleIsSentToASource(t *testing.T) {
+	c, s, _ := start(t, ok(`{"position":"0:1-1","event":{"type":"github.ping"}}`))
+	tested, err := c.TestSource(t.Context(), "git hub")
+	require.NoError(t, err)
+	require.Equal(t, "0:1-1", tested.Position)
+	require.JSONEq(t, `{"type":"github.ping"}`, string(tested.Event))
+	require.Equal(t, "/v1/sources/git%20hub/test", s.at(0).url.EscapedPath())
 }
 
 func TestARefusalForTheRateIsRepeatedForEveryCall(t *testing.T) {

@@ -80,7 +80,7 @@ func newInlets(s *Server) *inlets {
 func (ins *inlets) find(name string) (*inlet, error) {
 	src := ins.known.Inlet(name)
 	if src == nil || !src.Enabled {
-		return nil, router.Errorf(router.NotFound, "there is no such inlet")
+		return nil, errNoInlet()
 	}
 	return ins.ready(src)
 }
@@ -108,6 +108,14 @@ func (ins *inlets) ready(src *router.Source) (*inlet, error) {
 	}
 	ins.all[src.ID] = next
 	return next, nil
+}
+
+// opensAt tells whether a path with that behind the source's name leads to the inlet: its key, or nothing where it has none.
+func (in *inlet) opensAt(key string) bool {
+	if source.KeyedPath(in.source.Provider) {
+		return in.Verify(source.Message{Key: key}, time.Time{}) == nil
+	}
+	return key == ""
 }
 
 func newSourceLimiter(r router.SourceRate) *rate.Limiter {

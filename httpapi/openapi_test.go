@@ -17,6 +17,7 @@ import (
 
 	"github.com/streamlatch/streamlatch/httpapi"
 	"github.com/streamlatch/streamlatch/router"
+	"github.com/streamlatch/streamlatch/source"
 )
 
 // document is openapi.yaml, parsed once.
@@ -130,6 +131,16 @@ func TestTheDocumentListsEveryProblemTypeAndEveryOutcome(t *testing.T) {
 		words = append(words, string(o))
 	}
 	require.ElementsMatch(t, words, outcomes)
+}
+
+func TestTheDocumentListsEveryProviderAndEveryHandshake(t *testing.T) {
+	for field, names := range map[string][]string{"provider": source.Providers(), "handshake": source.Handshakes()} {
+		var want []any
+		for _, name := range names {
+			want = append(want, name)
+		}
+		require.ElementsMatch(t, want, at(t, openDocument(t), "components", "schemas", "Source", "properties", field, "enum"))
+	}
 }
 
 func TestTheServedDocumentIsTheWrittenOne(t *testing.T) {

@@ -56,17 +56,24 @@ func messageOf(c call, body *bytes.Buffer) source.Message {
 	return m
 }
 
-// inletOf returns the inlet that the path names. Only where the path is what protects it there may be more behind the name.
+// inletOf returns the inlet that the path leads to, to whatever is asked of it.
 func (s *Server) inletOf(c call) (*inlet, error) {
 	in, err := s.inlets.find(c.param)
-	if router.ErrorCode(err) == router.NotFound && s.inlets.changedElsewhere(c.r.Context()) {
+	misses := router.ErrorCode(err) == router.NotFound || err == nil && !in.opensAt(c.second)
+	if misses && s.inlets.changedElsewhere(c.r.Context()) {
 		in, err = s.inlets.find(c.param)
 	}
-	if err == nil && c.second != "" && !source.KeyedPath(in.source.Provider) {
-		return nil, router.Errorf(router.NotFound, "there is no such inlet")
+	if err != nil {
+		return nil, err
 	}
-	return in, err
+	if !in.opensAt(c.second) { // nobody can tell whether there is a source of that name
+		in.count(rejected)
+		return nil, errNoInlet()
+	}
+	return in, nil
 }
+
+func errNoInlet() error { return router.Errorf(router.NotFound, "there is no such inlet") }
 
 // verify returns the inlet that a message is for if it is verified. Where it is not, its secret may just have been changed at another replica. Who sent it is not
 // told why; the log says it.
@@ -82,9 +89,6 @@ func (s *Server) verify(c call, in *inlet, m source.Message) (*inlet, error) {
 	}
 	in.count(rejected)
 	s.log.DebugContext(c.r.Context(), "message not verified", slog.String("source", in.source.Name), slog.String("reason", err.Error()))
-	if source.KeyedPath(in.source.Provider) {
-		return nil, router.Errorf(router.NotFound, "there is no such inlet") // a path that does not fit is a path that there is not
-	}
 	challenge := `Webhook realm="streamlatch"`
 	if in.source.User != "" {
 		challenge = `Basic realm="streamlatch"`

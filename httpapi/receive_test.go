@@ -163,7 +163,11 @@ func TestAPathThatNobodyKnowsProtectsASourceWithoutSignatures(t *testing.T) {
 	for _, path := range []string{"/in/open", "/in/open/guess", inlet + "x", inlet[:len(inlet)-1]} {
 		require.Equal(t, unknown, a.do("POST", path, "{}").problem(404, "not-found").body, "nobody can tell that it exists")
 	}
-	require.Equal(t, counts("accepted", 1, "rejected", 4), a.status("open"))
+	for _, method := range []string{"GET", "OPTIONS"} {
+		require.Equal(t, unknown, a.do(method, "/in/open?challenge=x", "").problem(404, "not-found").body)
+	}
+	a.do("OPTIONS", inlet, "").want(200)
+	require.Equal(t, counts("accepted", 1, "rejected", 6), a.status("open"))
 	require.NotContains(t, log.String(), strings.TrimPrefix(inlet, "/in/open/")[:10])
 }
 

@@ -50,6 +50,15 @@ func handshakes() []handshake {
 	}
 }
 
+// Handshakes lists the names of all handshakes.
+func Handshakes() []string {
+	var names []string
+	for _, h := range handshakes() {
+		names = append(names, h.name)
+	}
+	return names
+}
+
 // handshakesOf finds the handshake of a definition, or its provider's.
 func handshakesOf(p provider, own string, f *faults) []handshake {
 	name := own
@@ -62,11 +71,7 @@ func handshakesOf(p provider, own string, f *faults) []handshake {
 	all := handshakes()
 	i := slices.IndexFunc(all, func(h handshake) bool { return h.name == name })
 	if i < 0 {
-		var names []string
-		for _, h := range all {
-			names = append(names, h.name)
-		}
-		f.addf(handshakeField, "must be one of %s", strings.Join(names, ", "))
+		f.addf(handshakeField, "must be one of %s", strings.Join(Handshakes(), ", "))
 		return nil
 	}
 	return all[i : i+1]

@@ -146,10 +146,33 @@ func checkSignature(d router.SourceSignature, f *faults) {
 	if s.encoding != "hex" && s.encoding != "base64" {
 		f.addf(at+"encoding", "must be hex or base64")
 	}
-	if len(s.prefix) > 64 || len(s.separator) > 1 || len(s.signed) > router.MaxPathBytes {
-		f.addf(signatureField, "has a separator of more than one character, or too long a prefix or template")
+	if len(s.prefix) > 64 || len(d.Timestamp.Prefix) > 64 || len(s.signed) > router.MaxPathBytes {
+		f.addf(signatureField, "has too long a prefix or template")
 	}
-	t := d.Timestamp
+	checkItems(s, f)
+	checkTimestamp(d.Timestamp, s, f)
+}
+
+// checkItems holds that signatures can be told from what else is in their header.
+func checkItems(s scheme, f *faults) {
+	at := signatureField + "."
+	if len(s.separator) > 1 || s.separator != "" && isToken(s.separator) {
+		f.addf(at+"separator", "must be one character that can't be part of a signature")
+	}
+	if s.separator != "" && (strings.Contains(s.prefix, s.separator) || strings.Contains(s.timestamp.prefix, s.separator)) {
+		f.addf(at+"separator", "must not be part of a prefix")
+	}
+	if strings.HasPrefix(s.prefix, " ") || strings.HasPrefix(s.timestamp.prefix, " ") {
+		f.addf(at+"prefix", "must not begin with a space")
+	}
+	if s.timestamp.prefix != "" && (s.prefix == "" || strings.HasPrefix(s.prefix, s.timestamp.prefix)) {
+		f.addf(at+"prefix", "is required where the time is in the same header, and must not begin like the time's")
+	}
+}
+
+// checkTimestamp holds that the time of a message can be found.
+func checkTimestamp(t router.SourceTimestamp, s scheme, f *faults) {
+	at := signatureField + "."
 	if t.Header != "" && !isHeaderName(t.Header) {
 		f.addf(at+"timestamp.header", "must be the name of a header")
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/streamlatch/streamlatch/client"
+	"github.com/streamlatch/streamlatch/source"
 )
 
 func (p *process) sourcesCommand() *cobra.Command {
@@ -66,7 +67,7 @@ once; Stripe, Slack and Shopify give theirs out.`,
 	f.StringVarP(&o.file, "file", "f", "", "file with the definition; - is stdin")
 	f.StringVar(&o.name, "name", "", "name")
 	f.StringVar(&o.title, "title", "", "title, in free text")
-	f.StringVar(&o.provider, "provider", "", "github, gitlab, stripe, slack, shopify, standard-webhooks, hmac, token, basic or none")
+	f.StringVar(&o.provider, "provider", "", "one of "+strings.Join(source.Providers(), ", "))
 	f.StringArrayVar(&o.secrets, "secret", nil, "secret; can be repeated, then any of them is enough")
 	f.StringVar(&o.user, "user", "", "user of the provider basic")
 	f.StringVar(&o.typePrefix, "type-prefix", "", "beginning of the events' types (default the provider's)")
