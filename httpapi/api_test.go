@@ -42,7 +42,7 @@ func newAPIOn(t testing.TB, store *fakeStore, with ...func(*httpapi.Config)) *ap
 	a := &api{t: t, store: store, log: &lockedBuffer{}}
 	feed := router.NewFeed(store, router.FeedConfig{Wait: 20 * time.Millisecond})
 	cfg := httpapi.Config{
-		Events: store, Log: store, Feed: feed, Subscriptions: store, Triggers: &store.triggers, DeadLetters: store, Status: store, Tester: store, Puller: &store.puller, Deliveries: &store.deliveries, Ready: store.Ready,
+		Events: store, Log: store, Feed: feed, Subscriptions: store, Triggers: &store.triggers, DeadLetters: store, Status: store, Tester: store, Puller: &store.puller, Deliveries: &store.deliveries, Operations: &store.operations, Ready: store.Ready,
 		NewSecret: func() string { return freshSecret }, Version: "1.2.3", Logger: slog.New(slog.NewTextHandler(a.log, nil)),
 	}
 	for _, change := range with {

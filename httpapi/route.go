@@ -62,6 +62,11 @@ func (s *Server) routes() []route {
 		{method: "POST", path: "/v1/deliveries/{id}/retry", scope: ManageScope, handle: s.retryDelivery},
 
 		{method: "GET", path: "/v1/dead-letters", scope: ReadScope, handle: s.listDeadLetters},
+		{method: "GET", path: "/v1/dead-letters/{id}", scope: ReadScope, handle: s.showDeadLetter},
+		{method: "POST", path: "/v1/dead-letters/redrive", scope: ManageScope, handle: s.redriveDeadLetters},
+		{method: "POST", path: "/v1/dead-letters/purge", scope: ManageScope, handle: s.purgeDeadLetters},
+
+		{method: "GET", path: "/v1/operations/{id}", scope: ReadScope, handle: s.showOperation},
 
 		{method: "GET", path: "/v1/status", scope: ReadScope, handle: s.showStatus},
 		{method: "GET", path: "/healthz", scope: open, handle: s.showHealth},

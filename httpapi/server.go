@@ -44,6 +44,7 @@ type Config struct {
 	Tester        Tester
 	Puller        Puller
 	Deliveries    router.DeliveryStore
+	Operations    Operations
 	// NewSecret makes a signing secret for a subscription that has none.
 	NewSecret func() string
 	// Ready tells whether this replica can do its work: Redis reachable, scripts loaded, snapshot current. Its *router.Error is shown.
@@ -144,7 +145,8 @@ func (c *Config) check() error {
 		missing bool
 	}{
 		{"Events", c.Events == nil}, {"Log", c.Log == nil}, {"Feed", c.Feed == nil}, {"Subscriptions", c.Subscriptions == nil}, {"Triggers", c.Triggers == nil},
-		{"DeadLetters", c.DeadLetters == nil}, {"Status", c.Status == nil}, {"Tester", c.Tester == nil}, {"Puller", c.Puller == nil}, {"Deliveries", c.Deliveries == nil}, {"NewSecret", c.NewSecret == nil}, {"Ready", c.Ready == nil},
+		{"DeadLetters", c.DeadLetters == nil}, {"Status", c.Status == nil}, {"Tester", c.Tester == nil}, {"Puller", c.Puller == nil}, {"Deliveries", c.Deliveries == nil}, {"Operations", c.Operations == nil},
+		{"NewSecret", c.NewSecret == nil}, {"Ready", c.Ready == nil},
 	} {
 		if field.missing {
 			return router.Errorf(router.Invalid, "httpapi: Config.%s is required", field.name)

@@ -43,6 +43,8 @@ import (
 //	               hash    a partial: see scripts/partial.lua                             until it has fired or is of no use
 //	tc:<trg>       hash    the trigger's counters: firings, suppressed, key_missing,      the trigger's
 //	                       over_cap, ignored, loops, deadlines_dropped, partials_dropped
+//	o:<op>         hash    how far an operation is in this partition: cursor; end; what     a week after its last step
+//	                       it has done
 //	p:<sub>        zset    permits in flight, in the subscription's home partition        until given back
 //
 // Only in partition 0:
@@ -54,6 +56,9 @@ import (
 //	<kind>         hash    of each kind, subs and trgs: id → name, newline, document      the definition's
 //	<kind>:names   hash    name → id                                                      the definition's
 //	<kind>:ids     zset    ids, all with score 0                                          the definition's
+//	op:<op>        string  an operation: JSON                                             a week after its end
+//	ops            zset    operations under way → when somebody works on each next         while they are
+//	ops:same       hash    digest of what one does → its id                                while it is under way
 //	replicas       hash    replica → what it says of itself                               while it says so
 //	replicas:seen  zset    replica → when it said so                                      while it says so
 //
@@ -86,6 +91,7 @@ func (k keys) leases(subscription string) string    { return k.prefix + "l:" + s
 func (k keys) attempts(subscription string) string  { return k.prefix + "a:" + subscription }
 func (k keys) counters(subscription string) string  { return k.prefix + "c:" + subscription }
 func (k keys) successes(subscription string) string { return k.prefix + "s:" + subscription }
+func (k keys) progress(operation string) string     { return k.prefix + "o:" + operation }
 func (k keys) permits(subscription string) string   { return k.prefix + "p:" + subscription }
 
 func (k keys) triggers() string                      { return k.prefix + "triggers" }
@@ -103,6 +109,10 @@ func (k keys) deleted() string  { return k.prefix + "deleted" }
 func (k keys) documents(kind definitionKind) string { return k.prefix + kind.key }
 func (k keys) names(kind definitionKind) string     { return k.prefix + kind.key + ":names" }
 func (k keys) ids(kind definitionKind) string       { return k.prefix + kind.key + ":ids" }
+
+func (k keys) operation(id string) string { return k.prefix + "op:" + id }
+func (k keys) operations() string         { return k.prefix + "ops" }
+func (k keys) sameOperation() string      { return k.prefix + "ops:same" }
 
 func (k keys) replicas() string     { return k.prefix + "replicas" }
 func (k keys) replicasSeen() string { return k.prefix + "replicas:seen" }

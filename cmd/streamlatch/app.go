@@ -113,7 +113,7 @@ func (a *app) embed(o *options) error {
 
 func (a *app) apiConfig(o options, guard *webhook.Guard, registry *prometheus.Registry) httpapi.Config {
 	c := o.API
-	c.Events, c.Log, c.Feed, c.Subscriptions, c.Triggers, c.DeadLetters, c.Status, c.Tester, c.Puller, c.Deliveries = a.store, a.store, a.router.Feed(), a.store, a.store, a.store, a.store, a.router, a.router, a.store
+	c.Events, c.Log, c.Feed, c.Subscriptions, c.Triggers, c.DeadLetters, c.Status, c.Tester, c.Puller, c.Deliveries, c.Operations = a.store, a.store, a.router.Feed(), a.store, a.store, a.store, a.store, a.router, a.router, a.store, a.router
 	c.NewSecret = func() string { return webhook.NewSecret(rand.Reader) }
 	c.Ready = a.ready
 	c.Version = o.Router.Version

@@ -144,4 +144,3 @@ func (p *process) retryDeliveryCommand() *cobra.Command {
 	}
 	return cmd
 }
-

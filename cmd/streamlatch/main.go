@@ -170,7 +170,7 @@ func (p *process) rootCommand() (root *cobra.Command, began *bool) {
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Servers:"}, &cobra.Group{ID: "client", Title: "Clients of a server:"})
 	for group, commands := range map[string][]*cobra.Command{
 		"server": {p.devCommand(), p.serveCommand(), p.configCommand(), p.keyCommand()},
-		"client": {p.publishCommand(), p.tailCommand(), p.listenCommand(), p.subscriptionsCommand(), p.triggersCommand(), p.deliveriesCommand(), p.applyCommand(), p.diffCommand()},
+		"client": {p.publishCommand(), p.tailCommand(), p.listenCommand(), p.subscriptionsCommand(), p.triggersCommand(), p.deliveriesCommand(), p.deadLettersCommand(), p.operationsCommand(), p.applyCommand(), p.diffCommand()},
 		"":       {p.versionCommand(), p.healthcheckCommand()},
 	} {
 		for _, c := range commands {
