@@ -95,6 +95,40 @@ func (c *Client) CountDeadLetters(ctx context.Context, s DeadLetterSelection) (n
 	return c.count(ctx, "/v1/dead-letters/purge", s.body())
 }
 
+// Replay says which retained events to deliver to a subscription again: those that its filter matches now. One that selects by nothing is refused, unless All is set.
+type Replay struct {
+	From  time.Time // accepted at or after
+	To    time.Time // accepted before; zero: until now
+	Types []string  // type patterns
+	All   bool
+}
+
+func (r Replay) body() map[string]any {
+	body := map[string]any{}
+	for name, value := range map[string]string{"from": formatTime(r.From), "to": formatTime(r.To)} {
+		if value != "" {
+			body[name] = value
+		}
+	}
+	if len(r.Types) > 0 {
+		body["types"] = r.Types
+	}
+	if r.All {
+		body["all"] = true
+	}
+	return body
+}
+
+// Replay begins to deliver retained events to a subscription again, as new deliveries, and returns the operation's id.
+func (c *Client) Replay(ctx context.Context, ref string, r Replay) (operation string, err error) {
+	return c.begin(ctx, Subscription.at(ref)+"/replay", r.body())
+}
+
+// CountReplay tells how many events a replay would deliver.
+func (c *Client) CountReplay(ctx context.Context, ref string, r Replay) (n int64, err error) {
+	return c.count(ctx, Subscription.at(ref)+"/replay", r.body())
+}
+
 // begin asks for an operation. Asking again is safe: while one that does the same is under way, there is no other.
 func (c *Client) begin(ctx context.Context, path string, body map[string]any) (operation string, err error) {
 	var got struct {

@@ -2,9 +2,11 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"time"
 
 	"github.com/streamlatch/streamlatch/router"
 )
@@ -17,6 +19,8 @@ type Operations interface {
 	Operation(ctx context.Context, id string) (router.Operation, error)
 	// CountDeadLetters tells how many a selection selects.
 	CountDeadLetters(ctx context.Context, selection router.DeadLetterSelection) (int64, error)
+	// CountReplay tells how many events a replay would deliver.
+	CountReplay(ctx context.Context, s router.Subscription, req router.ReplayRequest) (int64, error)
 }
 
 func (s *Server) redriveDeadLetters(c call) error {
@@ -50,6 +54,38 @@ func (s *Server) moveDeadLetters(c call, kind router.OperationKind) error {
 	}
 	return s.begin202(c, router.Operation{Kind: kind, Letters: selection})
 }
+
+// replay begins to deliver retained events to a subscription again, or counts them.
+func (s *Server) replay(c call) error {
+	text, err := s.readCommand(c, jsonType)
+	if err != nil {
+		return err
+	}
+	command, err := router.DecodeReplay(text)
+	if err != nil {
+		return err
+	}
+	sub, err := s.subscriptions.named(c)
+	if err != nil {
+		return err
+	}
+	if command.DryRun {
+		ctx, cancel := s.allow(c, countTime, errCountTimeout)
+		defer cancel()
+		n, err := s.cfg.Operations.CountReplay(ctx, sub, command.Replay)
+		if err != nil {
+			return fmt.Errorf("count events to replay: %w", err)
+		}
+		return writeJSON(c.w, dryRun{DryRun: true, Count: n})
+	}
+	command.Replay.Subscription = sub.ID
+	return s.begin202(c, router.Operation{Kind: router.ReplayOperation, Replay: command.Replay})
+}
+
+// countTime is how long counting may take.
+const countTime = time.Minute
+
+var errCountTimeout = errors.New("counting took too long")
 
 type dryRun struct {
 	DryRun bool  `json:"dry_run"`

@@ -14,6 +14,7 @@ import (
 type fakeOperations struct {
 	begun   []router.Operation
 	counted []router.DeadLetterSelection
+	replays []any
 	one     router.Operation
 }
 
@@ -30,6 +31,11 @@ func (f *fakeOperations) Operation(_ context.Context, id string) (router.Operati
 		return router.Operation{}, router.Errorf(router.NotFound, "there is no operation %q", id)
 	}
 	return f.one, nil
+}
+
+func (f *fakeOperations) CountReplay(_ context.Context, s router.Subscription, req router.ReplayRequest) (int64, error) {
+	f.replays = append(f.replays, s.Name, req)
+	return 12, nil
 }
 
 func (f *fakeOperations) CountDeadLetters(_ context.Context, selection router.DeadLetterSelection) (int64, error) {
@@ -51,6 +57,23 @@ func TestRedrivingAndPurgingBeginAnOperation(t *testing.T) {
 	require.JSONEq(t, `{"dry_run":true,"count":7}`, a.do("POST", "/v1/dead-letters/purge", `{"reason":"status","dry_run":true}`).want(200).body)
 	require.Equal(t, "status", a.store.operations.counted[0].Reason)
 	require.Len(t, a.store.operations.begun, 2, "a dry run only counts")
+}
+
+func TestReplayingBeginsAnOperation(t *testing.T) {
+	a := newAPI(t)
+	id := a.do("POST", "/v1/subscriptions", billing).want(201).get("id").(string)
+	body := `{"from":"1970-01-01T00:00:01Z","to":"1970-01-01T00:00:02Z","types":["order.*"]`
+	res := a.do("POST", "/v1/subscriptions/billing/replay", body+`}`).want(202)
+	require.Equal(t, "/v1/operations/"+anOperation, res.header.Get("Location"))
+	request := router.ReplayRequest{From: time.UnixMilli(1000).UTC(), To: time.UnixMilli(2000).UTC(), Types: []string{"order.*"}}
+	require.JSONEq(t, `{"dry_run":true,"count":12}`, a.do("POST", "/v1/subscriptions/billing/replay", body+`,"dry_run":true}`).want(200).body)
+	require.Equal(t, []any{"billing", request}, a.store.operations.replays)
+	request.Subscription = id
+	require.Equal(t, []router.Operation{{Kind: router.ReplayOperation, Replay: request}}, a.store.operations.begun)
+
+	require.Equal(t, "body", a.do("POST", "/v1/subscriptions/billing/replay", `{}`).problem(422, "invalid").get("errors", 0, "location"))
+	a.do("POST", "/v1/subscriptions/billing/replay", `{"all":true}`).want(202)
+	a.do("POST", "/v1/subscriptions/none/replay", `{"all":true}`).problem(404, "not-found")
 }
 
 func TestASelectionThatSelectsNothingIsRefused(t *testing.T) {

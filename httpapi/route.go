@@ -45,6 +45,7 @@ func (s *Server) routes() []route {
 		{method: "PATCH", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.subscriptions.patchNamed},
 		{method: "DELETE", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.deleteSubscription},
 		{method: "POST", path: "/v1/subscriptions/{ref}/test", scope: ManageScope, handle: s.testSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/replay", scope: ManageScope, handle: s.replay},
 		{method: "POST", path: "/v1/subscriptions/{ref}/pull", scope: ConsumeScope, handle: s.pull},
 		{method: "POST", path: "/v1/subscriptions/{ref}/ack", scope: ConsumeScope, handle: s.ackPulled},
 		{method: "POST", path: "/v1/subscriptions/{ref}/nack", scope: ConsumeScope, handle: s.nackPulled},

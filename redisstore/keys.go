@@ -50,7 +50,7 @@ import (
 // Only in partition 0:
 //
 //	meta           hash    format: of what is stored; partitions; version: of definitions; permanent
-//	                       forgotten: of the newest deletion not in deleted
+//	                       forgotten: of the newest deletion not in deleted; replays: ever
 //	versions       zset    id of a definition → version of its last change                the definition's
 //	deleted        zset    id → version of its deletion, the last 10,000                  until others push it out
 //	<kind>         hash    of each kind, subs and trgs: id → name, newline, document      the definition's

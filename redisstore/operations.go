@@ -23,6 +23,8 @@ const operationKept = 7 * 24 * time.Hour
 type storedOperation struct {
 	Kind    router.OperationKind       `json:"kind"`
 	Letters router.DeadLetterSelection `json:"letters,omitzero"`
+	Replay  router.ReplayRequest       `json:"replay,omitzero"`
+	Suffix  string                     `json:"suffix,omitempty"`
 	Created time.Time                  `json:"created,omitzero"`
 	Ended   time.Time                  `json:"ended,omitzero"`
 	Error   string                     `json:"error,omitempty"`
@@ -38,12 +40,14 @@ func (o storedOperation) text() (string, error) {
 }
 
 func stored(o router.Operation) storedOperation {
-	return storedOperation{Kind: o.Kind, Letters: o.Letters, Created: o.Created, Ended: o.Ended, Error: o.Error, Total: o.Total}
+	return storedOperation{
+		Kind: o.Kind, Letters: o.Letters, Replay: o.Replay, Suffix: o.Suffix, Created: o.Created, Ended: o.Ended, Error: o.Error, Total: o.Total,
+	}
 }
 
 // digest is the same for operations that do the same.
 func digest(o router.Operation) (string, error) {
-	text, err := storedOperation{Kind: o.Kind, Letters: o.Letters}.text()
+	text, err := storedOperation{Kind: o.Kind, Letters: o.Letters, Replay: o.Replay}.text()
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:]), err
 }
@@ -54,13 +58,13 @@ func (s *Store) BeginOperation(ctx context.Context, o router.Operation) (router.
 	if err != nil {
 		return o, err
 	}
-	if o.Total, err = s.total(ctx, o); err != nil {
-		return o, err
-	}
 	if o.ID, err = router.NewID(router.OperationID, now, rand.Reader); err != nil {
 		return o, err
 	}
 	o.Created = now
+	if err := s.measure(ctx, &o); err != nil {
+		return o, err
+	}
 	same, err := digest(o)
 	if err != nil {
 		return o, err
@@ -84,9 +88,18 @@ func (s *Store) BeginOperation(ctx context.Context, o router.Operation) (router.
 	return o, nil
 }
 
-// total is how much there is to do.
-func (s *Store) total(ctx context.Context, o router.Operation) (int64, error) {
-	return s.CountDeadLetters(ctx, o.Letters)
+// measure finds out how much there is to do, and gives a replay its number.
+func (s *Store) measure(ctx context.Context, o *router.Operation) (err error) {
+	if o.Kind != router.ReplayOperation {
+		o.Total, err = s.CountDeadLetters(ctx, o.Letters)
+		return err
+	}
+	if o.Total, err = s.countLog(ctx, *o); err != nil {
+		return err
+	}
+	n, err := s.replayNumber(ctx)
+	o.Suffix = router.ReplayEntrySuffix(n)
+	return err
 }
 
 // Operation returns one; see router.OperationStore.
@@ -106,7 +119,8 @@ func (s *Store) Operation(ctx context.Context, id string) (o router.Operation, e
 		return o, fmt.Errorf("operation %q: %w", id, err)
 	}
 	o = router.Operation{
-		ID: id, Kind: d.Kind, Letters: d.Letters, Created: d.Created, Ended: d.Ended, Error: d.Error, Total: d.Total, Progress: map[string]int64{},
+		ID: id, Kind: d.Kind, Letters: d.Letters, Replay: d.Replay, Suffix: d.Suffix, Created: d.Created, Ended: d.Ended, Error: d.Error, Total: d.Total,
+		Progress: map[string]int64{},
 	}
 	return o, s.addProgress(ctx, &o)
 }

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -62,7 +63,7 @@ func (r *Router) work(ctx context.Context, o Operation) {
 		wait, more, err := r.step(ctx, o)
 		switch code := ErrorCode(err); {
 		case err != nil && (code == Invalid || code == NotFound): // it will never succeed
-			o.Error, more = err.Error(), false
+			o.Error, more = shownText(err), false
 		case err != nil:
 			r.failed(ctx, "go on with an operation", err)
 			wait = failurePause
@@ -73,6 +74,14 @@ func (r *Router) work(ctx context.Context, o Operation) {
 		r.endTurn(ctx, o, wait, more || err != nil && o.Error == "")
 		return
 	}
+}
+
+// shownText is what of an error may be shown.
+func shownText(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Message
+	}
+	return "an internal error"
 }
 
 // endTurn leaves an operation to whoever is next, or ends it. If that can't be said, the turn's lease runs out, and the operation goes on after that.
@@ -90,6 +99,10 @@ func (r *Router) endTurn(ctx context.Context, o Operation, wait time.Duration, m
 
 // step does a part of an operation, and says how long to wait until the next one.
 func (r *Router) step(ctx context.Context, o Operation) (wait time.Duration, more bool, err error) {
+	if o.Kind == ReplayOperation {
+		more, err = r.replayStep(ctx, o)
+		return 0, more, err
+	}
 	most, beat := o.Letters.Rate.step()
 	moved, more, err := r.store.MoveDeadLetters(ctx, o, most)
 	if beat > 0 {

@@ -72,3 +72,24 @@ func TestADeliveryIDIsReadAsItWasMadeAndNothingElseIs(t *testing.T) {
 		require.Equal(t, Invalid, ErrorCode(err), "%q", text)
 	}
 }
+
+func TestAReplaySaysWhatItSelects(t *testing.T) {
+	c, err := DecodeReplay([]byte(`{"from": "2026-11-20T00:00:00Z", "to": "2026-11-21T00:00:00Z", "types": ["order.*"], "dry_run": true}`))
+	require.NoError(t, err)
+	day := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
+	require.Equal(t, ReplayCommand{DryRun: true, Replay: ReplayRequest{From: day, To: day.Add(24 * time.Hour), Types: []string{"order.*"}}}, c)
+	_, err = DecodeReplay([]byte(`{"all": true}`))
+	require.NoError(t, err)
+	for text, want := range map[string][]string{
+		`{}`:                          {"body: selects nothing: give from, to or types, or all: true"},
+		`{"all": true, "types": "a"}`: {"body.types: must be an array, not a string"},
+		`{"types": []}`:               {"body.types: must name a type pattern; leave it out to replay every type"},
+		`{"all": true, "from": "2026-11-20T00:00:00Z"}`:                  {"body.all: can't be true where something else selects"},
+		`{"from": "2026-11-20T00:00:00Z", "to": "2026-11-19T00:00:00Z"}`: {"body.to: must be after from"},
+	} {
+		_, err := DecodeReplay([]byte(text))
+		code, got := problems(t, err)
+		require.Equal(t, Invalid, code)
+		require.Equal(t, want, got, text)
+	}
+}

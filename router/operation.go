@@ -12,6 +12,7 @@ type OperationKind string
 const (
 	RedriveOperation OperationKind = "redrive" // puts dead letters back into their queues
 	PurgeOperation   OperationKind = "purge"   // removes dead letters
+	ReplayOperation  OperationKind = "replay"  // delivers retained events again
 )
 
 // Operation is work that takes longer than a request. It is stored, and goes on whatever becomes of the replica that began it: replicas take turns.
@@ -19,11 +20,13 @@ type Operation struct {
 	ID       string // "op_" and a ULID
 	Kind     OperationKind
 	Letters  DeadLetterSelection // redrive, purge
-	Created  time.Time           // by Redis' clock; what becomes a dead letter later is left alone
+	Replay   ReplayRequest       // replay
+	Suffix   string              // replay: of the entries that it makes
+	Created  time.Time           // by Redis' clock; what becomes a dead letter, or is accepted, later is left alone
 	Ended    time.Time           // zero: it is under way
 	Error    string              // why it ended early
 	Total    int64               // what there was to do when it began
-	Progress map[string]int64    // what was done: redriven, purged, skipped
+	Progress map[string]int64    // what was done: redriven, purged, skipped; replayed, passed
 }
 
 // Running tells whether the operation is under way.
@@ -42,6 +45,8 @@ const (
 	ProgressRedriven = "redriven"
 	ProgressPurged   = "purged"
 	ProgressSkipped  = "skipped" // what can't be redriven: entries of the log, and deliveries of subscriptions that are gone
+	ProgressReplayed = "replayed"
+	ProgressPassed   = "passed" // events that a replay does not deliver
 )
 
 // Rate is how many of something there may be in a time.
@@ -59,6 +64,7 @@ type DeadLetterSelection struct {
 
 // OperationStore keeps operations and does their work in steps. Safe for concurrent use.
 type OperationStore interface {
+	ReplayStore
 	// BeginOperation stores an operation and returns it with ID, Created and Total set. One that does the same and is under way is returned in its place.
 	BeginOperation(ctx context.Context, o Operation) (Operation, error)
 	// Operation returns one, with its progress. NotFound: there is none, or it ended more than a week ago.

@@ -165,7 +165,7 @@ func (r *Router) pullFrom(ctx context.Context, partition int, s Subscription, re
 				answer = Answer{Receipt: receipt, Unstarted: true}
 			default:
 				*room -= len(records[i].Event.DataText())
-				pulled = append(pulled, Pulled{Receipt: receipt, ID: DeliveryID(s.ID, receipt.Entry), Until: until, Event: records[i].Event})
+				pulled = append(pulled, Pulled{Receipt: receipt, ID: DeliveryID(s.ID, receipt.Entry), Until: until, Event: receipt.Entry.delivered(records[i].Event)})
 				continue
 			}
 			answers = append(answers, answer)

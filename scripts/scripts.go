@@ -35,13 +35,13 @@ const (
 )
 
 // storesMore are the scripts that must be refused when memory is full, so that the rest still has room.
-var storesMore = map[string]bool{"append": true, "define": true}
+var storesMore = map[string]bool{"append": true, "define": true, "replay": true}
 
 // Set is all scripts in one dialect.
 type Set struct {
 	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due, Announce, Define *Script
 	Init, Register, Horizon, Keep, Trim, Purge, Expire, Permit, Drop, Extend    *Script
-	Find, Hasten, Redrive, Discard, Begin, Turn, Finish                         *Script
+	Find, Hasten, Redrive, Discard, Begin, Turn, Finish, Replay                 *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -67,7 +67,7 @@ func Load(d Dialect) *Set {
 		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
 		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"), Extend: script("extend"),
 		Find: script("find"), Hasten: script("hasten"),
-		Redrive: script("redrive"), Discard: script("discard"), Begin: script("begin"), Turn: script("turn"), Finish: script("finish"),
+		Redrive: script("redrive"), Discard: script("discard"), Begin: script("begin"), Turn: script("turn"), Finish: script("finish"), Replay: script("replay"),
 	}
 }
 
@@ -76,7 +76,7 @@ func (s *Set) All() []*Script {
 	return []*Script{
 		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due, s.Announce, s.Define,
 		s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge, s.Expire, s.Permit, s.Drop, s.Extend,
-		s.Find, s.Hasten, s.Redrive, s.Discard, s.Begin, s.Turn, s.Finish,
+		s.Find, s.Hasten, s.Redrive, s.Discard, s.Begin, s.Turn, s.Finish, s.Replay,
 	}
 }
 

@@ -228,6 +228,10 @@ func (o *operations) Operation(_ context.Context, id string) (router.Operation, 
 	return router.Operation{}, router.Errorf(router.NotFound, "there is no operation %q", id)
 }
 
+func (o *operations) CountReplay(context.Context, router.Subscription, router.ReplayRequest) (int64, error) {
+	return 12, nil
+}
+
 func (o *operations) CountDeadLetters(context.Context, router.DeadLetterSelection) (int64, error) {
 	return 40, nil
 }

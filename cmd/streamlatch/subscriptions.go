@@ -18,7 +18,7 @@ func (p *process) subscriptionsCommand() *cobra.Command {
 		&cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete and test subscriptions, and work on their deliveries"},
 		p.listSubscriptionsCommand(), p.showCommand(client.Subscription), p.createSubscriptionCommand(),
 		p.deleteCommand(client.Subscription, "dropped_deliveries", "deliveries that were waiting"), p.testSubscriptionCommand(),
-		p.pullCommand(), p.ackCommand(), p.nackCommand(), p.extendCommand(),
+		p.pullCommand(), p.ackCommand(), p.nackCommand(), p.extendCommand(), p.replayCommand(),
 	)
 }
 
