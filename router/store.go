@@ -130,6 +130,7 @@ type Status struct {
 	Partitions []PartitionStatus
 	Memory     MemoryStatus
 	Dead       int64 // dead letters kept
+	Expired    int64 // dead letters that retention has removed
 }
 
 // ReplicaStatus is one live replica.
