@@ -167,7 +167,6 @@ func (b *batchBuilder) enqueue(id string, position Position) bool {
 	return true
 }
 
-// queue is what the store has to know of a subscription.
 // Queue is what the store has to know of a subscription.
 func (s *Subscription) Queue() Queue {
 	q := Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight}
