@@ -186,19 +186,18 @@ func requeue(t *testing.T, s *redisstore.Store, sub router.Subscription, n int, 
 }
 
 func TestManyDeadLettersOfOneMillisecondAreAllMovedOnce(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, addr string) {
-		s := open(t, addr)
-		bury(t, s, 1200, "malformed", "other")
-		o := move(t, s, router.RedriveOperation, router.DeadLetterSelection{})
-		require.Equal(t, map[string]int64{"skipped": 1200}, o.Progress, "entries of the log can't be redriven")
-		o = move(t, s, router.PurgeOperation, router.DeadLetterSelection{DeadLetterFilter: router.DeadLetterFilter{Reason: "other"}})
-		require.Equal(t, map[string]int64{"purged": 600}, o.Progress)
-		left, _ := allDead(t, s, router.DeadLetterFilter{}, 1000)
-		require.Len(t, left, 600)
-		c := redistest.Client(t, addr)
-		require.EqualValues(t, 600, c.HLen(t.Context(), redisstore.Key(s, "holds")).Val())
-		require.EqualValues(t, 1200, c.HLen(t.Context(), redisstore.Key(s, "copies")).Val(), "an event and its holders")
-	})
+	addr, _ := redistest.Shared(t)
+	s := open(t, addr)
+	bury(t, s, 1200, "malformed", "other")
+	o := move(t, s, router.RedriveOperation, router.DeadLetterSelection{})
+	require.Equal(t, map[string]int64{"skipped": 1200}, o.Progress, "entries of the log can't be redriven")
+	o = move(t, s, router.PurgeOperation, router.DeadLetterSelection{DeadLetterFilter: router.DeadLetterFilter{Reason: "other"}})
+	require.Equal(t, map[string]int64{"purged": 600}, o.Progress)
+	left, _ := allDead(t, s, router.DeadLetterFilter{}, 1000)
+	require.Len(t, left, 600)
+	c := redistest.Client(t, addr)
+	require.EqualValues(t, 600, c.HLen(t.Context(), redisstore.Key(s, "holds")).Val())
+	require.EqualValues(t, 1200, c.HLen(t.Context(), redisstore.Key(s, "copies")).Val(), "an event and its holders")
 }
 
 func TestACallThatIsRepeatedRedrivesNothingTwice(t *testing.T) {
