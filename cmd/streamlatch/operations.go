@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 
@@ -13,29 +14,37 @@ import (
 	"github.com/streamlatch/streamlatch/client"
 )
 
-// operationBar shows how far an operation is. The zero operationBar shows nothing.
-type operationBar struct{ bar *progressbar.ProgressBar }
-
-// newOperationBar makes one where a person can see it.
-func (p *process) newOperationBar() operationBar {
-	if !p.terminal {
-		return operationBar{}
-	}
-	return operationBar{progressbar.NewOptions64(-1, progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowCount(),
-		progressbar.OptionThrottle(progressPause), progressbar.OptionClearOnFinish())}
+// operationBar shows people how far an operation is.
+type operationBar struct {
+	to  io.Writer
+	bar *progressbar.ProgressBar // nil before the first time
 }
 
-func (b operationBar) show(o client.Operation) {
-	if b.bar == nil {
+// newOperationBar makes one; where nobody can see it, it shows nothing.
+func (p *process) newOperationBar() *operationBar {
+	if !p.terminal {
+		return &operationBar{}
+	}
+	return &operationBar{to: p.stderr}
+}
+
+func (b *operationBar) show(o client.Operation) {
+	if b.to == nil {
 		return
 	}
-	b.bar.ChangeMax64(max(o.Total, o.Done, 1))
-	b.bar.Describe(plain(o.Kind))
+	total := max(o.Total, o.Done, 1)
+	if b.bar == nil {
+		b.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(b.to), progressbar.OptionShowCount(),
+			progressbar.OptionSetDescription(plain(o.Kind)), progressbar.OptionThrottle(progressPause), progressbar.OptionClearOnFinish())
+	}
+	if total != b.bar.GetMax64() {
+		b.bar.ChangeMax64(total)
+	}
 	_ = b.bar.Set64(o.Done) // what can't be shown does no harm
 }
 
 // finish takes it away.
-func (b operationBar) finish() {
+func (b *operationBar) finish() {
 	if b.bar != nil {
 		_ = b.bar.Finish() // what can't be shown does no harm
 	}
