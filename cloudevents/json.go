@@ -1,7 +1,6 @@
 package cloudevents
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/base64"
 	"errors"
@@ -26,50 +25,53 @@ func (d Decoder) decodeJSON(f format, body []byte) ([]router.Event, error) {
 	}
 	r := readers.Get().(*reader)
 	defer r.release()
-	r.open(d, limits, f, body)
-	return r.read()
+	text := string(body)
+	r.quick.open(text)
+	if events, err := r.read(d, limits, f, text, &r.quick); !errors.Is(err, errUnsure) {
+		return events, err
+	}
+	r.thorough.open(body, text)
+	return r.read(d, limits, f, text, &r.thorough)
 }
 
 // readers keeps readers with their buffers.
-var readers = sync.Pool{New: func() any { return &reader{json: new(jsontext.Decoder)} }}
+var readers = sync.Pool{New: func() any { return &reader{thorough: thorough{json: new(jsontext.Decoder)}} }}
 
 // reader reads the events of one JSON text. It is used by one goroutine at a time.
 type reader struct {
 	Decoder
 	limits     Limits
 	format     format
-	json       *jsontext.Decoder // reads buffer; says no to invalid UTF-8 and duplicate names at any depth
-	buffer     bytes.Buffer      // the body
-	text       string            // the body; events are parts of it
-	index      int               // of the event within the batch, or -1
+	json       source
+	text       string // the body; events are parts of it
+	index      int    // of the event within the batch, or -1
 	extensions []router.Extension
 	found      problems
 	refused    error // by Check, the first
-}
 
-func (r *reader) open(d Decoder, limits Limits, f format, body []byte) {
-	r.Decoder, r.limits, r.format = d, limits, f
-	r.text, r.index, r.found, r.refused = string(body), -1, nil, nil
-	r.buffer = *bytes.NewBuffer(body)
-	r.json.Reset(&r.buffer)
+	quick    quick
+	thorough thorough
 }
 
 func (r *reader) release() {
 	clear(r.extensions[:cap(r.extensions)])
-	*r = reader{json: r.json, extensions: r.extensions[:0]}
-	r.json.Reset(&r.buffer)
+	r.quick.release()
+	r.thorough.release()
+	*r = reader{quick: r.quick, thorough: r.thorough, extensions: r.extensions[:0]}
 	readers.Put(r)
 }
 
-// read reads the whole text.
-func (r *reader) read() ([]router.Event, error) {
-	isArray := r.json.PeekKind() == '['
+// read reads the whole text from a source of it.
+func (r *reader) read(d Decoder, limits Limits, f format, text string, from source) ([]router.Event, error) {
+	r.Decoder, r.limits, r.format, r.json = d, limits, f, from
+	r.text, r.index, r.found, r.refused = text, -1, nil, nil
+	isArray := r.json.peek() == '['
 	var events []router.Event
 	var err error
 	switch {
-	case r.format == batch && !isArray && r.json.PeekKind() != 0:
+	case r.format == batch && !isArray && r.json.peek() != 0:
 		r.found.add("body", "must be an array of CloudEvents")
-		err = r.json.SkipValue()
+		_, err = r.json.value()
 	case isArray && r.format != structured:
 		events, err = r.array()
 	default:
@@ -99,21 +101,21 @@ func (r *reader) array() ([]router.Event, error) {
 	if len(r.text) > r.limits.MaxBatchBytes {
 		return nil, tooLarge("body", "the batch", r.limits.MaxBatchBytes)
 	}
-	if _, err := r.json.ReadToken(); err != nil {
+	if err := r.json.step(); err != nil {
 		return nil, err
 	}
 	const likelyBytes = 256 // an event's, for a first guess at their number
 	events := make([]router.Event, 0, min(r.limits.MaxBatchEvents, len(r.text)/likelyBytes+1))
-	for kind := r.json.PeekKind(); kind != ']' && kind != 0; kind = r.json.PeekKind() {
+	for kind := r.json.peek(); kind != ']' && kind != 0; kind = r.json.peek() {
 		if r.index++; r.index == r.limits.MaxBatchEvents {
 			return nil, placed(router.Errorf(router.TooLarge, "a batch may hold at most %d events", r.limits.MaxBatchEvents), "body")
 		}
-		start := r.json.InputOffset()
+		start := r.json.offset()
 		e, err := r.event()
 		if err != nil {
 			return nil, err
 		}
-		if sent := strings.TrimLeft(r.text[start:r.json.InputOffset()], ", \t\r\n"); len(sent) > r.limits.MaxEventBytes {
+		if sent := strings.TrimLeft(r.text[start:r.json.offset()], ", \t\r\n"); len(sent) > r.limits.MaxEventBytes {
 			return nil, tooLarge(r.location(), "the event", r.limits.MaxEventBytes)
 		}
 		events = append(events, e)
@@ -121,19 +123,14 @@ func (r *reader) array() ([]router.Event, error) {
 			return nil, r.found.err()
 		}
 	}
-	_, err := r.json.ReadToken()
-	return events, err
+	return events, r.json.step()
 }
 
 // end makes sure that nothing follows.
 func (r *reader) end() error {
-	_, err := r.json.ReadToken()
-	switch {
-	case err == io.EOF:
-		return nil
-	case err == nil:
+	more, err := r.json.end()
+	if more {
 		r.found.add("body", "must hold nothing after the first JSON value")
-		return nil
 	}
 	return err
 }
@@ -161,11 +158,12 @@ type draft struct {
 
 // event reads one event. What is wrong with it is noted in found; an error is one of the JSON text or a limit, after which nothing can be read.
 func (r *reader) event() (router.Event, error) {
-	if kind := r.json.PeekKind(); kind != '{' {
+	if kind := r.json.peek(); kind != '{' {
 		if kind != 0 {
 			r.found.add(r.location(), "must be an object")
 		}
-		return router.Event{}, r.json.SkipValue()
+		_, err := r.json.value()
+		return router.Event{}, err
 	}
 	var d draft
 	before := len(r.found)
@@ -188,32 +186,29 @@ func (r *reader) event() (router.Event, error) {
 // members reads an object's members into d, and its extensions into r.extensions.
 func (r *reader) members(d *draft) error {
 	r.extensions = r.extensions[:0]
-	if _, err := r.json.ReadToken(); err != nil {
+	if err := r.json.step(); err != nil {
 		return err
 	}
-	for r.json.PeekKind() != '}' {
-		name, _, err := r.value()
+	for r.json.peek() != '}' {
+		name, err := r.json.name()
 		if err != nil {
 			return err
 		}
-		value, kind, err := r.value()
+		value, err := r.json.value()
 		if err != nil {
 			return err
 		}
-		r.member(d, unquote(name), value, kind)
+		r.member(d, unquote(name), value, kindOf(value))
 	}
-	_, err := r.json.ReadToken()
-	return err
+	return r.json.step()
 }
 
-// value reads one JSON value as its text.
-func (r *reader) value() (string, jsontext.Kind, error) {
-	v, err := r.json.ReadValue()
-	if err != nil {
-		return "", 0, err
+// kindOf is the kind of a value as its text.
+func kindOf(value string) jsontext.Kind {
+	if c := value[0]; c != '-' && (c < '0' || c > '9') {
+		return jsontext.Kind(c)
 	}
-	end := int(r.json.InputOffset())
-	return r.text[end-len(v) : end], v.Kind(), nil
+	return '0'
 }
 
 // member takes one member of the event. Null is the same as nothing (JSON event format, section 2.2), but for data, where it is a value.

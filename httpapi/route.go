@@ -19,7 +19,7 @@ type call struct {
 	r      *http.Request
 	caller *caller
 	param  string // what the path has in the place of {ref}, {position} or {name}, or of {id} alone
-	second string // and in the place of {id} or {key} behind them
+	second string // and in the place of {id} or {key} behind it
 }
 
 // route is one operation of the API.

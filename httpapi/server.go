@@ -155,8 +155,8 @@ func (c *Config) check() error {
 		missing bool
 	}{
 		{"Events", c.Events == nil}, {"Log", c.Log == nil}, {"Feed", c.Feed == nil}, {"Subscriptions", c.Subscriptions == nil}, {"Triggers", c.Triggers == nil},
-		{"Sources", c.Sources == nil}, {"Inlets", c.Inlets == nil}, {"Partials", c.Partials == nil}, {"Pauser", c.Pauser == nil},
-		{"Puller", c.Puller == nil}, {"Deliveries", c.Deliveries == nil},
+		{"Sources", c.Sources == nil}, {"Inlets", c.Inlets == nil},
+		{"Partials", c.Partials == nil}, {"Pauser", c.Pauser == nil}, {"Puller", c.Puller == nil}, {"Deliveries", c.Deliveries == nil},
 		{"DeadLetters", c.DeadLetters == nil}, {"Status", c.Status == nil}, {"Tester", c.Tester == nil}, {"NewSecret", c.NewSecret == nil}, {"Ready", c.Ready == nil},
 	} {
 		if field.missing {

@@ -18,8 +18,8 @@ const (
 	commitEvents = 512     // one script call stores at most so many events: about 2 ms of Redis
 	commitBytes  = 1 << 20 // and about so many bytes, but always one event
 	// In a stream of requests a moment's pause makes larger calls, of which each event costs less. Callers that come singly are not held up.
-	gatherAbove = 8
-	gatherTime  = 500 * time.Microsecond
+	gatherAbove = 16
+	gatherTime  = time.Millisecond
 
 	commitBudget = 5 * time.Second
 	appendBudget = 2 * commitBudget // for a caller, who may have to wait for the commits of others

@@ -43,8 +43,8 @@ func watchAppends(s *redisstore.Store) *appendCalls {
 	interleave(s, func(script string, args []any) error {
 		if script == "append" {
 			a.mu.Lock()
-			packed, _ := args[8].([]byte) // behind hash, number of keys, 5 keys, nonce
-			a.sizes = append(a.sizes, len(packed)/34)
+			count, _ := args[8].(int) // behind hash, number of keys, 5 keys, nonce
+			a.sizes = append(a.sizes, count)
 			a.mu.Unlock()
 			<-a.gate
 		}

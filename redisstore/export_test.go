@@ -111,6 +111,15 @@ func (t *Tail) Add(previous router.Position, records []router.Record) { t.add(pr
 // After returns up to limit records behind a position.
 func (t *Tail) After(p router.Position, limit int) []router.Record { return t.after(p, limit) }
 
+// Patience is how long a reader at a position waits for more.
+func (t *Tail) Patience(p router.Position) time.Duration { return t.patience(p) }
+
+// Patience is how long a reader of a store's log at a position waits for this process to append more.
+func Patience(s *Store, p router.Position) time.Duration { return s.tails[p.Partition].patience(p) }
+
+// Forget empties it.
+func (t *Tail) Forget() { t.forget() }
+
 // Size is what it holds.
 func (t *Tail) Size() (events, bytes, runs int) { return t.events, t.bytes, len(t.runs) }
 

@@ -15,7 +15,8 @@ import (
 //	                       retention.go; stored, routed: events ever; dead_expired:
 //	                       dead letters removed; pauses: of queues, and their ends; waits: calls that waited for replicas
 //	log            stream  all accepted events, one field "e": Event.Encode               retention
-//	seen0…2        hash    event identity → fingerprint, call and stream ID               1 to 1.5 dedupe windows
+//	seen0…2        hash    event identity → fingerprint, place, nonce of its call;        1 to 1.5 dedupe windows
+//	                       nonce → stream ID of the call's first event
 //	ready          zset    subscription → when to look at its queue                       while it has work
 //	handlers       zset    the same for Go handlers                                       while it has work
 //	pulls          zset    the same for queues that workers pull from                     while it has work

@@ -18,10 +18,6 @@ import (
 // replyMargin is how long after a wait Redis may take to say that it is over, before it counts as gone; the library would take 10 s for that.
 const replyMargin = 3 * time.Second
 
-// tailPatience is how long a reader that has come to the end of the log waits for this process to append more, before it asks Redis what others have
-// appended: while events come in here, they need no reading.
-const tailPatience = time.Millisecond
-
 // ReadLog reads forward; see router.LogReader. A reader that waits is one that follows the log: what this process has appended itself it gets without
 // reading.
 func (s *Store) ReadLog(ctx context.Context, after router.Position, limit int, wait time.Duration) ([]router.Record, error) {
@@ -78,12 +74,16 @@ func behind(records []router.Record, p router.Position, limit int) []router.Reco
 func (s *Store) readTail(ctx context.Context, after router.Position, limit int) []router.Record {
 	t := &s.tails[after.Partition]
 	grown := t.grown.wait()
-	if records := t.after(after, limit); len(records) > 0 || !t.endsAt(after) {
+	if records := t.after(after, limit); len(records) > 0 {
 		return records
+	}
+	patience := t.patience(after)
+	if patience == 0 {
+		return nil
 	}
 	select {
 	case <-grown:
-	case <-time.After(tailPatience):
+	case <-time.After(patience):
 	case <-ctx.Done():
 	}
 	return t.after(after, limit)

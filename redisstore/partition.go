@@ -72,7 +72,11 @@ func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, erro
 		n, err := strconv.Atoi(words[1])
 		return router.Applied{Status: router.Heavy, Offers: n}, err
 	}
-	return readApplied(b, words[1:])
+	applied, err := readApplied(b, words[1:])
+	if applied.Firings > 0 {
+		s.tails[b.Partition].forget() // they stand behind it, and have to be read
+	}
+	return applied, err
 }
 
 // forget drops what this process remembers of a partition's log.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,6 +72,30 @@ func TestAnEventIsStoredOnce(t *testing.T) {
 	})
 }
 
+func TestEventsOfACallOfAnySizeAreKnownAgainAtTheirPositions(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		for _, size := range []int{1, 2, 4, 5, 6, 70, 512} {
+			events := make([]router.Event, size)
+			for i := range events {
+				events[i] = event(t, fmt.Sprintf("%d of %d", i, size), "x.y")
+			}
+			first := s.Append(t.Context(), events)
+			slices.Reverse(events)
+			again := s.Append(t.Context(), events)
+			for i := range again {
+				require.NoError(t, again[i].Err)
+				require.True(t, again[i].Duplicate)
+				require.False(t, first[size-1-i].Duplicate)
+				require.Equal(t, first[size-1-i].Position, again[i].Position)
+			}
+			other := s.Append(t.Context(), []router.Event{event(t, fmt.Sprintf("%d of %d", size-1, size), "x.z")})[0]
+			require.Equal(t, router.IDReused, router.ErrorCode(other.Err))
+			require.Equal(t, first[size-1].Position, other.Position)
+		}
+	})
+}
+
 func TestPositionsGrowAndConcurrentAppendsAllLand(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addr string) {
 		s := open(t, addr)
@@ -111,9 +136,18 @@ func TestALostReplyNeitherDoublesNorLosesAnEvent(t *testing.T) {
 		require.NoError(t, r.Err)
 		require.False(t, r.Duplicate, "the sender sent it once")
 	}
+	many := make([]router.Event, 30)
+	for i := range many {
+		many[i] = event(t, fmt.Sprint("together ", i), "x.y")
+	}
+	proxy.SwallowNext(1)
+	for _, r := range s.Append(t.Context(), many) {
+		require.NoError(t, r.Err)
+		require.False(t, r.Duplicate, "the sender sent it once")
+	}
 	records, err := s.ReadLog(t.Context(), router.Position{}, 1000, 0)
 	require.NoError(t, err)
-	require.Len(t, records, 30)
+	require.Len(t, records, 60)
 }
 
 func TestApplyIsFencedByTheCursorAndStaleByTheToken(t *testing.T) {

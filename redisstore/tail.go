@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/streamlatch/streamlatch/router"
 )
@@ -12,6 +13,14 @@ import (
 const (
 	tailEvents = 16384
 	tailBytes  = 16 << 20
+)
+
+// A reader that has come to the end of a tail waits a moment for this process to append more, before it asks Redis what others have appended: while events
+// come in here, they need no reading. Where nobody else has appended for a while, it waits for longer.
+const (
+	tailPatience  = time.Millisecond
+	alonePatience = 10 * time.Millisecond
+	aloneRuns     = 16 // so many calls of append in a row were this process'
 )
 
 // tail is the end of a partition's log as far as this process has appended it, without a gap, so that a reader that has come that far needs no
@@ -79,18 +88,26 @@ func (t *tail) end() router.Position {
 	return t.before
 }
 
-// endsAt tells whether a position is the last one that this process has appended.
-func (t *tail) endsAt(p router.Position) bool {
+// patience is how long a reader that has come to a position waits for more; not at all where that is not the last one that this process has appended.
+func (t *tail) patience(p router.Position) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.runs) > 0 && p == t.end()
+	switch {
+	case len(t.runs) == 0 || p != t.end():
+		return 0
+	case len(t.runs) < aloneRuns:
+		return tailPatience
+	}
+	return alonePatience
 }
 
-// forget empties the tail. What it held may be lost: a replica of Redis that takes over may not have it.
+// forget empties the tail, and lets nobody wait for it to grow: what it held may be lost, since a replica of Redis that takes over may not have it, or the log
+// goes on with what was not appended by append.
 func (t *tail) forget() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.clear(router.Position{})
+	t.mu.Unlock()
+	t.grown.beat()
 }
 
 // after returns up to limit records behind a position; none where the tail does not reach back to it, or not beyond it. The records are not the caller's.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -46,6 +47,42 @@ func TestATailIsWithoutAGapOrThereIsNone(t *testing.T) {
 			events, bytes, runs := tail.Size()
 			require.True(t, runs <= 1 || events <= 16384 && bytes <= 16<<20, "%d events, %d bytes", events, bytes)
 		}
+	})
+}
+
+// An event that another replica appends must not wait for one of ours.
+func TestAReaderIsPatientOnlyWhereNobodyElseAppends(t *testing.T) {
+	var tail redisstore.Tail
+	at := func(n int) router.Position { return router.Position{MS: int64(n)} }
+	add := func(n int) { tail.Add(at(n-1), []router.Record{{Position: at(n), Event: event(t, "a", "x.y")}}) }
+	require.Zero(t, tail.Patience(at(0)), "there is no tail")
+	for n := 1; n < 16; n++ {
+		add(n)
+		require.Equal(t, time.Millisecond, tail.Patience(at(n)))
+	}
+	add(16)
+	require.Equal(t, 10*time.Millisecond, tail.Patience(at(16)))
+	require.Zero(t, tail.Patience(at(15)), "there is more")
+	require.Zero(t, tail.Patience(at(17)), "others have appended")
+	add(18)
+	require.Equal(t, time.Millisecond, tail.Patience(at(18)), "others have appended in between")
+	tail.Forget()
+	require.Zero(t, tail.Patience(at(18)))
+}
+
+// A firing stands behind what this process appended, and nobody may wait for that to grow.
+func TestWhatATriggerFiresIsReadAtOnce(t *testing.T) {
+	eachLab(t, func(t *testing.T, l *lab) {
+		draft, err := router.DecodeTrigger([]byte(`{"name":"one","when":{"event":{"types":["a.b"]}}}`), router.Rules{})
+		require.NoError(t, err)
+		l.begin(t, draft.Create())
+		l.publish(t, 0, event(t, "1", "a.b"))
+		records := l.unread(t)
+		require.Len(t, records, 1)
+		require.NotZero(t, redisstore.Patience(l.store, records[0].Position))
+		require.Equal(t, 1, l.apply(t, l.batch(records)).Firings)
+		require.Zero(t, redisstore.Patience(l.store, records[0].Position))
+		require.Len(t, l.unread(t), 1)
 	})
 }
 

@@ -11,19 +11,20 @@ KEYS
 
 ARGV
   1 nonce    8 bytes that name this call and its repeats
-  2 packed   for each event 34 bytes: identity (16), fingerprint (16), its place in this call (2)
-  3… groups  two for each entry of the log: number of its events, the events as one string
+  2 count    number of events
+  3… events  two for each event: its identity (16 bytes), and its record: fingerprint (16), place in this call (2), nonce (8)
+  … groups   two for each entry of the log: number of its events, the events as one string
 
 RETURNS  "rotate" (the current part of the ring is not in use yet: call rotate, then this again) |
-         {"known", then for each event that was seen: its place from 1, what is recorded of it} |
-         {"stored", last ID given out before, nonce and first ID given out now, the others following it}
+         {"known", then for each event that was seen: its place from 1, its record, ID of the first event of the call that stored it} |
+         {"stored", last ID given out before, first ID given out now, the others following it}
 
-An entry has the ID of its last event; those before it in the entry have the IDs before it. What is recorded under an identity is its
-fingerprint, place and nonce, and the ID of the first event of that call.
+An entry has the ID of its last event; those before it in the entry have the IDs before it. The ring holds an event's record under its identity, and the
+ID of its call's first event at the end of the record or, where many share it, once under the call's nonce.
 ]]
 local state, log = KEYS[1], KEYS[2]
-local nonce, packed = ARGV[1], ARGV[2]
-local width = 34
+local nonce, count = ARGV[1], tonumber(ARGV[2])
+local few = 4 -- up to here an ID at the end of each record takes less memory than a field for it
 
 -- Printing a number costs as much as a command, so what is stored is passed on as the text it is where that can be.
 local s = redis.call('HMGET', state, 'floor', 'seq', 'window', 'ring0', 'ring1', 'ring2', 'size', 'stored', 'settled')
@@ -47,45 +48,48 @@ if not current then
   return 'rotate'
 end
 
-local sub = string.sub
-local identities, count = {}, #packed / width
+local identities = {}
 for i = 1, count do
-  identities[i] = sub(packed, width * i - 33, width * i - 18)
+  identities[i] = ARGV[2 * i + 1]
 end
 
--- The newest record of each identity that has one.
+-- The record of each identity that has one, and in which part of the ring it is.
 local function find_known()
-  local known = {}
+  local known, where = {}, {}
   for b = bucket - 2, bucket do
     local key = ring(b)
     local records = key and redis.call('HMGET', key, unpack(identities)) or {}
     for i, record in ipairs(records) do
-      known[i] = record or known[i]
+      if record then
+        known[i], where[i] = record, key
+      end
     end
   end
-  return known
+  return known, where
 end
 
-local function list(known)
+local function list(known, where)
   local result = { 'known' }
   for i = 1, count do
     if known[i] then
       result[#result + 1] = i
-      result[#result + 1] = known[i]
+      result[#result + 1] = string.sub(known[i], 1, 26)
+      result[#result + 1] = #known[i] > 26 and string.sub(known[i], 27) or redis.call('HGET', where[i], string.sub(known[i], 19))
     end
   end
   return result
 end
 
-local known = find_known()
+local known, where = find_known()
 if next(known) then
-  return list(known)
+  return list(known, where)
 end
 
-local first, prefix = seq + 1, int(ms) .. '-'
+local prefix = int(ms) .. '-'
+local first = prefix .. seq + 1
 local size, stored = tonumber(s[7] or 0), tonumber(s[8] or 0)
 local before, id = s[8] or '0', nil
-for i = 3, #ARGV, 2 do
+for i = 3 + 2 * count, #ARGV, 2 do
   local events = ARGV[i + 1]
   seq = seq + ARGV[i]
   id = prefix .. seq
@@ -95,11 +99,14 @@ for i = 3, #ARGV, 2 do
   size = size > 0 and size + (#events - size) / 64 or #events
 end
 
-local tail = nonce .. prefix .. first
-local records = {}
-for i = 1, count do
-  records[2 * i - 1], records[2 * i] = identities[i], sub(packed, width * i - 17, width * i) .. tail
+local last = 2 + 2 * count
+if count <= few then
+  for i = 4, last, 2 do
+    ARGV[i] = ARGV[i] .. first
+  end
+  redis.call('HSET', current, unpack(ARGV, 3, last))
+else
+  redis.call('HSET', current, nonce, first, unpack(ARGV, 3, last))
 end
-call_many('HSET', current, records)
-redis.call('HSET', state, 'floor', sub(prefix, 1, -2), 'seq', sub(id, #prefix + 1), 'stored', before, 'size', int(size))
-return { 'stored', previous, tail }
+redis.call('HSET', state, 'floor', string.sub(prefix, 1, -2), 'seq', string.sub(id, #prefix + 1), 'stored', before, 'size', int(size))
+return { 'stored', previous, first }

@@ -291,8 +291,8 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 		require.NoError(t, <-ended)
 	})
 	cfg := httpapi.Config{
-		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, Partials: noTriggers{}, Sources: &m.sources, Inlets: &m.sources, DeadLetters: m, Status: m,
-		Pauser: m, Tester: m, Puller: m, Deliveries: m,
+		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, Partials: noTriggers{}, Sources: &m.sources, Inlets: &m.sources,
+		DeadLetters: m, Status: m, Pauser: m, Tester: m, Puller: m, Deliveries: m,
 		NewSecret: func() string { return "whsec_bWFkZSBieSB0aGUgc2VydmVyLCAzMiBieXRlcyE=" },
 		Ready:     func(context.Context) error { return nil }, Version: "v1.2.3",
 		Rules: router.Rules{CheckSource: source.Check},

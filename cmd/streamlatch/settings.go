@@ -114,7 +114,7 @@ func logSettings() []setting {
 		{name: "log-max-bytes", kind: "size", byDefault: "2GiB", serveOnly: true, set: size(func(c *config) *int64 { return &c.Store.LogMaxBytes }, 1<<20, 1<<50),
 			help: "how much the log keeps, over all partitions, about; the older part goes first. `dev` keeps 8 MiB"},
 		{name: "dedupe-window", kind: "duration", byDefault: "1h", set: duration(func(c *config) *time.Duration { return &c.Store.DedupeWindow }, "1s", "30d"),
-			help: "how long, at least, an event that is published again is known as a duplicate. An event takes 112 bytes of Redis for one to one and a half times as long"},
+			help: "how long, at least, an event that is published again is known as a duplicate. An event takes 105 to 120 bytes of Redis for one to one and a half times as long"},
 		{name: "dead-letter-retention", kind: "duration", byDefault: "30d", set: duration(func(c *config) *time.Duration { return &c.Store.DeadLetterRetention }, "1m", "3650d"),
 			help: "how long dead letters are kept"},
 	}
