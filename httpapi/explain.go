@@ -225,7 +225,7 @@ func (x *triggerExplainer) meet(c *router.CompiledTrigger, asked bool) {
 	if !c.Enabled {
 		run.disabled = c.Updated.UnixMilli()
 	}
-	config := router.ModelConfig{Heard: func(f router.LeafFate) {
+	config := router.ModelConfig{Partitions: x.server.cfg.Log.Partitions(), Heard: func(f router.LeafFate) {
 		if f.Event.Position == x.record.Position {
 			run.fates[f.Event.Leaf] = f
 		}

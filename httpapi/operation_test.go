@@ -26,7 +26,8 @@ func TestTheStatusSaysWhoRoutesWhatAndWhereMemoryIsHeading(t *testing.T) {
 		Format: 1, Dead: 5,
 		Replicas: []router.ReplicaStatus{{ID: "r1", Version: "1.2.2", Started: at, Seen: at, Handlers: []string{"in-go"}}},
 		Partitions: []router.PartitionStatus{
-			{Owner: "r1", Cursor: router.Position{MS: 5}, End: router.Position{MS: 9, Seq: 1}, Lag: 3, LagAge: 1500 * time.Millisecond, Events: 10, Oldest: router.Position{MS: 1}, Backlog: 2},
+			{Owner: "r1", Cursor: router.Position{MS: 5}, End: router.Position{MS: 9, Seq: 1}, Lag: 3, LagAge: 1500 * time.Millisecond, Events: 10, Oldest: router.Position{MS: 1}, Backlog: 2,
+				Forwarded: &router.ForwardedStatus{Waiting: 4, Age: 2 * time.Second, WaitsFor: []int{1}}},
 			{Partition: 1, Cursor: router.Position{Partition: 1}, End: router.Position{Partition: 1}, Oldest: router.Position{Partition: 1}, Alarm: "the cursor is ahead of the log"},
 		},
 		Memory: router.MemoryStatus{Used: 750, Max: 1000, PerHour: 100},
@@ -34,7 +35,7 @@ func TestTheStatusSaysWhoRoutesWhatAndWhereMemoryIsHeading(t *testing.T) {
 	require.JSONEq(t, `{"version":"1.2.3","format":1,"dead_letters":5,
 		"replicas":[{"id":"r1","version":"1.2.2","started":"2024-11-20T18:40:00.000Z","seen":"2024-11-20T18:40:00.000Z","handlers":["in-go"]}],
 		"partitions":[
-			{"partition":0,"owner":"r1","cursor":"0:5-0","end":"0:9-1","lag":3,"lag_age":"1.5s","events":10,"oldest":"0:1-0","backlog":2,"alarm":null},
+			{"partition":0,"owner":"r1","cursor":"0:5-0","end":"0:9-1","lag":3,"lag_age":"1.5s","events":10,"oldest":"0:1-0","backlog":2,"alarm":null,"forwarded":{"waiting":4,"age":"2s","waits_for":[1]}},
 			{"partition":1,"owner":null,"cursor":"1:0-0","end":"1:0-0","lag":0,"lag_age":"0s","events":0,"oldest":"1:0-0","backlog":0,"alarm":"the cursor is ahead of the log"}],
 		"memory":{"used":750,"max":1000,"per_hour":100,"full_in":"2h30m","full":false}}`, a.do("GET", "/v1/status", "").want(200).body)
 	a.store.status.Memory.PerHour = 1

@@ -79,6 +79,13 @@ type partitionView struct {
 	Oldest    string          `json:"oldest"`
 	Backlog   int64           `json:"backlog"`
 	Alarm     *string         `json:"alarm"`
+	Forwarded *forwardedView  `json:"forwarded,omitempty"`
+}
+
+type forwardedView struct {
+	Waiting  int64           `json:"waiting"`
+	Age      router.Duration `json:"age"`
+	WaitsFor []int           `json:"waits_for"`
 }
 
 type memoryView struct {
@@ -107,10 +114,17 @@ func (s *Server) showStatus(c call) error {
 	for _, p := range status.Partitions {
 		view.Partitions = append(view.Partitions, partitionView{
 			Partition: p.Partition, Owner: orNull(p.Owner), Cursor: p.Cursor.String(), End: p.End.String(), Lag: p.Lag, LagAge: router.Duration(p.LagAge.Round(time.Millisecond)),
-			Events: p.Events, Oldest: p.Oldest.String(), Backlog: p.Backlog, Alarm: orNull(p.Alarm),
+			Events: p.Events, Oldest: p.Oldest.String(), Backlog: p.Backlog, Alarm: orNull(p.Alarm), Forwarded: showForwarded(p.Forwarded),
 		})
 	}
 	return writeJSON(c.w, view)
+}
+
+func showForwarded(f *router.ForwardedStatus) *forwardedView {
+	if f == nil {
+		return nil
+	}
+	return &forwardedView{Waiting: f.Waiting, Age: router.Duration(f.Age.Round(time.Millisecond)), WaitsFor: append([]int{}, f.WaitsFor...)}
 }
 
 // orNull gives a pointer to what is not zero.

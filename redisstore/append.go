@@ -323,7 +323,7 @@ func withoutTwins(items []*item, places []int) (first, rest []int) {
 func (s *Store) commitOnce(ctx context.Context, partition int, items []*item, places []int, results []router.Appended) {
 	call := newAppendCall(partition, items, places)
 	for len(call.places) > 0 {
-		reply, err := s.appendAndWait(ctx, s.appendKeys(partition), call.args())
+		reply, err := s.runAndWait(ctx, s.scripts.Append, s.appendKeys(partition), call.args()...)
 		if err == nil {
 			err = s.take(ctx, call, reply, results)
 		}
@@ -368,52 +368,6 @@ func (s *Store) rotate(ctx context.Context, partition int) error {
 	k := s.keys[partition]
 	_, err := s.run(ctx, s.scripts.Rotate, []string{k.state(), k.seen(0), k.seen(1), k.seen(2)})
 	return err
-}
-
-// appendAndWait calls append and, where it is asked for, waits until Redis' replicas have what it wrote: on the same connection, since WAIT
-// speaks of what that connection has written. A call that stores nothing, because it is a repeat or all are duplicates, must not be confirmed
-// before what it found is replicated, so something is written in any case.
-func (s *Store) appendAndWait(ctx context.Context, keys []string, args []any) (any, error) {
-	if s.config.WaitReplicas == 0 {
-		return s.run(ctx, s.scripts.Append, keys, args...)
-	}
-	client, err := s.master(ctx, keys[0])
-	if err != nil {
-		return nil, err
-	}
-	pipe := client.Pipeline()
-	call := pipe.EvalSha(ctx, s.scripts.Append.Hash, keys, args...)
-	pipe.HIncrBy(ctx, keys[0], "waits", 1)
-	wait := pipe.Do(ctx, "WAIT", s.config.WaitReplicas, s.config.WaitTimeout.Milliseconds())
-	_, err = pipe.Exec(ctx)
-	if call.Err() != nil && strings.HasPrefix(call.Err().Error(), "NOSCRIPT") {
-		if err := client.ScriptLoad(ctx, s.scripts.Append.Source).Err(); err != nil {
-			return nil, fmt.Errorf("append: %w", err)
-		}
-		return s.appendAndWait(ctx, keys, args)
-	}
-	if err != nil {
-		if cluster, ok := s.writer.(*redis.ClusterClient); ok {
-			cluster.ReloadState(ctx) // it follows its nodes by itself only for calls that it routes itself
-		}
-		return nil, fmt.Errorf("append: %w", err)
-	}
-	if n, err := wait.Int(); err != nil || n < s.config.WaitReplicas {
-		return nil, errors.Join(fmt.Errorf("%d of %d replicas confirmed the append", n, s.config.WaitReplicas), err)
-	}
-	return call.Val(), nil
-}
-
-// master is a client of the one node that holds a key.
-func (s *Store) master(ctx context.Context, key string) (redis.Cmdable, error) {
-	if cluster, ok := s.writer.(*redis.ClusterClient); ok {
-		client, err := cluster.MasterForKey(ctx, key)
-		if err != nil {
-			return nil, fmt.Errorf("find the node of %s: %w", key, err)
-		}
-		return client, nil
-	}
-	return s.writer, nil
 }
 
 // repeatable tells whether a call that failed may succeed when it is repeated: no answer at all, or a server that is busy starting, moving

@@ -13,7 +13,10 @@ import (
 //	                       owner, lease; floor, seq: last stream ID given out; window,
 //	                       ring0…2: dedupe; size: mean size of an entry; horizon: see
 //	                       retention.go; stored, routed: events ever; dead_expired:
-//	                       dead letters removed; pauses: of queues, and their ends; waits: calls that waited for replicas
+//	                       dead letters removed; pauses: of queues, and their ends;
+//	                       waits: calls that waited for replicas;
+//	                       merged, merged_target: how far the inbox is applied; held_up:
+//	                       why forwarding stands still
 //	log            stream  all accepted events, one field "e": Event.Encode               retention
 //	seen0…2        hash    event identity → fingerprint, place, nonce of its call;        1 to 1.5 dedupe windows
 //	                       nonce → stream ID of the call's first event
@@ -45,6 +48,9 @@ import (
 //	               hash    a partial: see scripts/partial.lua                             until it has fired or is of no use
 //	tc:<trg>       hash    the trigger's counters: firings, suppressed, key_missing,      the trigger's
 //	                       over_cap, ignored, loops, deadlines_dropped, partials_dropped
+//	forwarded      hash    partition → the last thing that was forwarded from it         permanent
+//	in:<p>         list    what was forwarded from partition p and is not applied: see    until applied
+//	                       redisstore/forward.go
 //	p:<sub>        zset    permits in flight, in the subscription's home partition        until given back
 //	n:<sub>        string  permits of its rate that count, in the same place              until they do not
 //
@@ -96,6 +102,9 @@ func (k keys) counters(subscription string) string  { return k.prefix + "c:" + s
 func (k keys) successes(subscription string) string { return k.prefix + "s:" + subscription }
 func (k keys) permits(subscription string) string   { return k.prefix + "p:" + subscription }
 func (k keys) rate(subscription string) string      { return k.prefix + "n:" + subscription }
+
+func (k keys) forwarded() string     { return k.prefix + "forwarded" }
+func (k keys) inbox(from int) string { return k.prefix + "in:" + strconv.Itoa(from) }
 
 func (k keys) triggers() string                      { return k.prefix + "triggers" }
 func (k keys) partials(trigger string) string        { return k.prefix + "t:" + trigger }

@@ -127,7 +127,7 @@ func (s *Store) readPartials(ctx context.Context, c *router.CompiledTrigger, par
 		for w := 0; w+1 < len(words); w += 2 {
 			fields[words[w]] = words[w+1]
 		}
-		p, err := decodePartial(c, partition, hash, fields)
+		p, err := decodePartial(c, len(s.keys), hash, fields)
 		if err != nil {
 			return nil, fmt.Errorf("partial %s of trigger %s: %w", members[i], c.ID, err)
 		}

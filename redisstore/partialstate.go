@@ -25,8 +25,8 @@ const (
 
 var errPartial = errors.New("a partial is damaged")
 
-// decodePartial reads a stored partial: its fields, events cut to what stands before their payload.
-func decodePartial(c *router.CompiledTrigger, partition int, hash router.KeyHash, fields map[string]string) (p router.Partial, err error) {
+// decodePartial reads a stored partial of a deployment with so many partitions: its fields, events cut to what stands before their payload.
+func decodePartial(c *router.CompiledTrigger, partitions int, hash router.KeyHash, fields map[string]string) (p router.Partial, err error) {
 	key, ok := c.DecodeKey(fields["k"])
 	state := fields["s"]
 	if !ok || len(state) < stateHeader || !strings.HasPrefix(state, stateVersion) {
@@ -40,7 +40,7 @@ func decodePartial(c *router.CompiledTrigger, partition int, hash router.KeyHash
 			return p, errPartial
 		}
 	}
-	d := stateReader{rest: state[stateHeader:], partition: partition}
+	d := stateReader{rest: state[stateHeader:], partitions: partitions}
 	for d.rest != "" && !d.failed {
 		number, text := int(d.number(3))-1, d.take(int(d.number(7)))
 		if strings.HasPrefix(text, ownFieldMark) {
@@ -49,7 +49,7 @@ func decodePartial(c *router.CompiledTrigger, partition int, hash router.KeyHash
 		if number < 0 || number >= len(c.Nodes) || text == "" {
 			return p, errPartial
 		}
-		part := stateReader{rest: text, partition: partition}
+		part := stateReader{rest: text, partitions: partitions}
 		if leaf := c.Nodes[number].Leaf; leaf >= 0 {
 			p.Counted[number] = part.counted(c.Leaves[leaf].Distinct != nil)
 		} else {
@@ -60,15 +60,15 @@ func decodePartial(c *router.CompiledTrigger, partition int, hash router.KeyHash
 	if d.failed {
 		return p, errPartial
 	}
-	return p, decodeEvents(fields, partition, p.Events)
+	return p, decodeEvents(fields, partitions, p.Events)
 }
 
-func decodeEvents(fields map[string]string, partition int, events map[router.Position]router.Event) error {
+func decodeEvents(fields map[string]string, partitions int, events map[router.Position]router.Event) error {
 	for field, head := range fields {
 		if len(field) != positionWidth {
 			continue
 		}
-		d := stateReader{rest: field, partition: partition}
+		d := stateReader{rest: field, partitions: partitions}
 		position := d.position()
 		e, err := router.DecodeEventHead(head)
 		if err != nil || d.failed {
@@ -81,9 +81,9 @@ func decodeEvents(fields map[string]string, partition int, events map[router.Pos
 
 // stateReader takes the state of a partial apart.
 type stateReader struct {
-	rest      string
-	partition int
-	failed    bool
+	rest       string
+	partitions int // of the deployment
+	failed     bool
 }
 
 func (d *stateReader) take(n int) string {
@@ -103,12 +103,12 @@ func (d *stateReader) number(width int) int64 {
 }
 
 func (d *stateReader) position() router.Position {
-	ms, seq := d.number(positionWidth-10), d.number(10)
-	return router.Position{Partition: d.partition, MS: ms, Seq: uint64(seq)} //nolint:gosec // ten digits
+	ms, place, n := d.number(positionWidth-10), d.number(10), int64(d.partitions)
+	return router.Position{Partition: int(place % n), MS: ms, Seq: uint64(place / n)} //nolint:gosec // ten digits
 }
 
 func (d *stateReader) refs(n int) (refs []router.LeafEvent) {
-	list := stateReader{rest: d.take(n), partition: d.partition}
+	list := stateReader{rest: d.take(n), partitions: d.partitions}
 	for list.rest != "" {
 		refs = append(refs, router.LeafEvent{Leaf: int(list.number(2)), Position: list.position()})
 		list.take(refWidth - 2 - positionWidth)

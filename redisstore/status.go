@@ -174,7 +174,7 @@ func (s *Store) Status(ctx context.Context) (router.Status, error) {
 		status.Partitions = append(status.Partitions, one)
 		status.Dead += dead
 	}
-	return status, nil
+	return status, s.addForwarded(ctx, &status)
 }
 
 func (s *Store) partitionStatus(ctx context.Context, partition int) (router.PartitionStatus, int64, error) {
@@ -211,6 +211,9 @@ func (s *Store) partitionStatus(ctx context.Context, partition int) (router.Part
 	}
 	if err := s.CheckLog(ctx, status.Cursor); err != nil {
 		status.Alarm = err.Error()
+	}
+	if reason := state.Val()["held_up"]; reason != "" {
+		status.Alarm = reason
 	}
 	return status, dead.Val(), s.addLag(ctx, &status, now)
 }

@@ -65,38 +65,37 @@ func TestTriggersAreDefinedBesideSubscriptionsUnderOneVersion(t *testing.T) {
 	})
 }
 
-func TestTriggersAreRefusedWhereThereAreSeveralPartitions(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, addr string) {
-		s := open(t, addr, func(c *redisstore.Config) { c.Partitions = 2 })
-		_, err := s.CreateTrigger(t.Context(), draft(t, pair).Create())
-		require.Equal(t, router.Invalid, router.ErrorCode(err))
-	})
-}
-
 // What is created on one replica holds for what is published on another, each time.
 func TestATriggerHoldsForEveryEventAcceptedAfterItWasCreatedOnEveryReplica(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, addr string) {
-		namespace := redistest.Namespace(t)
-		here := func(c *redisstore.Config) { c.Namespace = namespace }
-		a, b := open(t, addr, here), open(t, addr, here)
-		start(t, a, newSink())
-		start(t, b, newSink())
-		const triggers = 60
-		for i := range triggers {
-			one := fmt.Sprintf(`{"name": "t%d", "when": {"all": [{"event": {"types": ["a.t%d"]}}, {"event": {"types": ["b.t%d"]}}]}}`, i, i, i)
-			_, err := a.CreateTrigger(t.Context(), draft(t, one).Create())
-			require.NoError(t, err)
-			appendOne(t, b, event(t, fmt.Sprint("a", i), fmt.Sprintf("a.t%d", i)))
-			appendOne(t, b, event(t, fmt.Sprint("b", i), fmt.Sprintf("b.t%d", i)))
-		}
-		eventually(t, func() bool { return len(firingsIn(t, a)) >= triggers }, "every one fires")
-		require.Len(t, firingsIn(t, a), triggers, "once")
-		for i := range triggers {
-			made, err := a.Trigger(t.Context(), fmt.Sprint("t", i))
-			require.NoError(t, err)
-			status, err := a.TriggerStatus(t.Context(), made)
-			require.NoError(t, err)
-			require.Equal(t, router.TriggerStatus{Firings: 1}, status)
-		}
-	})
+	for _, partitions := range []int{1, 3} {
+		t.Run(fmt.Sprint(partitions, " partitions"), func(t *testing.T) {
+			redistest.Each(t, func(t *testing.T, addr string) { holdsAtOnce(t, addr, partitions) })
+		})
+	}
+}
+
+func holdsAtOnce(t *testing.T, addr string, partitions int) {
+	t.Helper()
+	namespace := redistest.Namespace(t)
+	here := func(c *redisstore.Config) { c.Namespace, c.Partitions = namespace, partitions }
+	a, b := open(t, addr, here), open(t, addr, here)
+	start(t, a, newSink())
+	start(t, b, newSink())
+	const triggers = 60
+	for i := range triggers {
+		one := fmt.Sprintf(`{"name": "t%d", "when": {"all": [{"event": {"types": ["a.t%d"]}}, {"event": {"types": ["b.t%d"]}}]}}`, i, i, i)
+		_, err := a.CreateTrigger(t.Context(), draft(t, one).Create())
+		require.NoError(t, err)
+		appendOne(t, b, event(t, fmt.Sprint("a", i), fmt.Sprintf("a.t%d", i)))
+		appendOne(t, b, event(t, fmt.Sprint("b", i), fmt.Sprintf("b.t%d", i)))
+	}
+	eventually(t, func() bool { return len(firingsIn(t, a)) >= triggers }, "every one fires")
+	require.Len(t, firingsIn(t, a), triggers, "once")
+	for i := range triggers {
+		made, err := a.Trigger(t.Context(), fmt.Sprint("t", i))
+		require.NoError(t, err)
+		status, err := a.TriggerStatus(t.Context(), made)
+		require.NoError(t, err)
+		require.Equal(t, router.TriggerStatus{Firings: 1}, status)
+	}
 }

@@ -46,21 +46,13 @@ func keyed(t testing.TB, id, typ, key string) router.Event {
 // firingsIn lists the firings in the log.
 func firingsIn(t testing.TB, s *redisstore.Store) (list []router.Event) {
 	t.Helper()
-	after := router.Position{}
-	for {
-		records, err := s.ReadLog(context.Background(), after, 10000, 0)
-		require.NoError(t, err)
-		if len(records) == 0 {
-			return list
+	for _, r := range (&spread{store: s}).records(t) {
+		require.NoError(t, r.Err)
+		if isFiring(r) {
+			list = append(list, r.Event)
 		}
-		for _, r := range records {
-			require.NoError(t, r.Err)
-			if strings.HasPrefix(r.Event.Source(), "/streamlatch/") {
-				list = append(list, r.Event)
-			}
-		}
-		after = records[len(records)-1].Position
 	}
+	return list
 }
 
 func TestEveryPairFiresOnceWhicheverReplicaRoutes(t *testing.T) {

@@ -39,7 +39,7 @@ func (s *Store) appendWork(k keys, w router.TriggerWork, keys []string, args []a
 	args = append(args, len(w.Events))
 	for _, e := range w.Events {
 		encoded := e.Event.Encode()
-		args = append(args, eventName(e, len(encoded)), encoded)
+		args = append(args, s.eventName(e, len(encoded)), encoded)
 	}
 	numbers := make([]int, len(places))
 	for number, place := range places {
@@ -47,7 +47,7 @@ func (s *Store) appendWork(k keys, w router.TriggerWork, keys []string, args []a
 	}
 	args = append(args, len(w.Offers))
 	for _, o := range w.Offers {
-		args = append(args, numbers[o.Partial], o.Event+1, leavesText(o))
+		args = append(args, numbers[o.Partial], o.Event+1, leavesText(o.Reset, o.Leaves))
 	}
 	return keys, args
 }
@@ -80,9 +80,9 @@ func appendPartials(k keys, w router.TriggerWork, places []int, keys []string, a
 }
 
 // eventName is what stands for an event in states; without the number of leaves that it meets.
-func eventName(e router.WorkEvent, bytes int) string {
+func (s *Store) eventName(e router.WorkEvent, bytes int) string {
 	b := make([]byte, 0, 64)
-	b = append(b, positionDigits(e.Position)...)
+	b = append(b, positionDigits(e.Position, len(s.keys))...)
 	b = appendDigits(b, uint64(e.Event.Hops()), 2)
 	b = appendDigits(b, uint64(bytes), 8)
 	if e.Time != e.Position.MS {
@@ -99,18 +99,19 @@ func appendDigits(b []byte, n uint64, width int) []byte {
 	return append(b, text...)
 }
 
-// positionDigits writes a position as the states of partials have it, so that texts are in the order of positions.
-func positionDigits(p router.Position) string {
-	return string(appendDigits(appendDigits(make([]byte, 0, 24), uint64(p.MS), 14), p.Seq, 10))
+// positionDigits writes a position as the states of partials have it, so that texts are in the order in which partials meet
+// events.
+func positionDigits(p router.Position, partitions int) string {
+	return string(appendDigits(appendDigits(make([]byte, 0, 24), uint64(p.MS), 14), p.Seq*uint64(partitions)+uint64(p.Partition), 10))
 }
 
 // leavesText writes the leaves that an event meets.
-func leavesText(o router.Offer) string {
+func leavesText(reset bool, leaves []router.MetLeaf) string {
 	var b []byte
-	if o.Reset {
+	if reset {
 		b = append(b, 'r')
 	}
-	for _, leaf := range o.Leaves {
+	for _, leaf := range leaves {
 		if len(b) > 0 {
 			b = append(b, ',')
 		}

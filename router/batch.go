@@ -96,7 +96,10 @@ func (m *matched) from(i int) matched {
 func (m matched) batch(partition int, from Cursor) (b Batch, rest matched) {
 	rest = matched{snapshot: m.snapshot}
 	b = Batch{Partition: partition, From: from, To: from, Token: m.snapshot.tokens[partition]}
-	build := batchBuilder{batch: &b, snapshot: m.snapshot, queues: make(map[string]int), work: newWorkBuilder(&b, cmp.Or(m.mostOffers, batchOffers))}
+	build := batchBuilder{batch: &b, snapshot: m.snapshot, queues: make(map[string]int), work: newWorkBuilder(&b.Work, cmp.Or(m.mostOffers, batchOffers))}
+	if len(m.snapshot.tokens) > 1 {
+		build.forward = newForwardBuilder(&b, m.snapshot)
+	}
 	for i, record := range m.records {
 		if i == batchEvents || !build.add(record, m.targets[i], m.offersAt(i)) {
 			rest = m.from(i)
@@ -117,7 +120,8 @@ type batchBuilder struct {
 	queues   map[string]int // subscription to index in batch.Enqueues
 	entries  int
 	work     workBuilder
-	done     Position // the last record that was added whole
+	forward  *forwardBuilder // nil: there is one partition
+	done     Position        // the last record that was added whole
 }
 
 // add queues what a record matched; false: the batch is full, and its cursor stands where it ended, which may be amid this record.
@@ -136,7 +140,7 @@ func (b *batchBuilder) add(record Record, targets []string, offers []matchedOffe
 		b.batch.To = Cursor{Position: record.Position, Target: id}
 	}
 	for i := range offers {
-		if !b.work.add(record, &offers[i]) {
+		if !b.offer(record, &offers[i]) {
 			return false
 		}
 		b.batch.To = Cursor{Position: record.Position, Target: offers[i].target}
@@ -145,6 +149,15 @@ func (b *batchBuilder) add(record Record, targets []string, offers []matchedOffe
 	b.batch.Events++
 	b.done = record.Position
 	return true
+}
+
+// offer adds what a record has for a trigger; false: the batch has no room for it. Where there are several partitions it is forwarded, and only what is to be
+// counted is counted here.
+func (b *batchBuilder) offer(record Record, o *matchedOffer) bool {
+	if b.forward == nil || o.countOnly() {
+		return b.work.add(record, o)
+	}
+	return b.forward.add(record, o)
 }
 
 // enqueue adds a delivery; false: the batch has no room for another queue.

@@ -38,8 +38,10 @@ func (d *deadlines) between(ctx context.Context, cursor Cursor) error {
 	return d.settle(ctx, cursor, cursor.Position.AcceptedAt())
 }
 
-// wanted tells whether there are triggers.
-func (d *deadlines) wanted() bool { return d.partition.snapshot().triggers.size > 0 }
+// wanted tells whether there are triggers whose deadlines are settled here: with several partitions that is a merger's.
+func (d *deadlines) wanted() bool {
+	return d.partition.forwarding == nil && d.partition.snapshot().triggers.size > 0
+}
 
 // settle settles a page of what is due before a time, the zero time standing for now, and sets the timer for the next one.
 func (d *deadlines) settle(ctx context.Context, cursor Cursor, before time.Time) error {
@@ -80,7 +82,7 @@ func (d *deadlines) pause(due Due, all bool) time.Duration {
 // settleAll settles what was found, in as many calls as it takes; all says that the deadlines did not have to wait for events.
 func (d *deadlines) settleAll(ctx context.Context, cursor Cursor, due Due) (all bool, err error) {
 	p := d.partition
-	work := p.snapshot().settlement(p.number, due)
+	work := p.snapshot().settlement(due)
 	all = true
 	for len(work.Triggers) > 0 {
 		now, rest := work.split(p.mostOffers)

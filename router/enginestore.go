@@ -44,6 +44,7 @@ type Batch struct {
 	Events    int    // how many events it completes
 	Enqueues  []Enqueue
 	Work      TriggerWork
+	Forwards  []Forward // what is forwarded before; Apply does not look at it
 	Misfits   []Misfit
 }
 

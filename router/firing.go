@@ -24,11 +24,11 @@ const MaxFiringBytes = 1 << 20
 //	events   for each that is joined, in the order in which refs name them first, a text: Event.Encode, or all of it up to the source
 const firingVersion = 2
 
-// FiringHead gives what all firings of the trigger in a partition have in common, as stored firings begin.
-func (c *CompiledTrigger) FiringHead(partition int) string {
-	h := c.firingHead(partition)
+// FiringHead gives what all firings of the trigger have in common in a deployment of so many partitions, as stored firings begin.
+func (c *CompiledTrigger) FiringHead(partitions int) string {
+	h := c.firingHead(partitions)
 	var b strings.Builder
-	for _, s := range []string{strconv.Itoa(h.partition), h.trigger, h.generation, h.name, h.typ} {
+	for _, s := range []string{strconv.Itoa(h.partitions - 1), h.trigger, h.generation, h.name, h.typ} {
 		writeText(&b, s)
 	}
 	for _, list := range [][]string{h.names, h.leaves} {
@@ -40,8 +40,8 @@ func (c *CompiledTrigger) FiringHead(partition int) string {
 	return b.String()
 }
 
-func (c *CompiledTrigger) firingHead(partition int) firingHead {
-	h := firingHead{partition: partition, trigger: c.ID, generation: strconv.FormatUint(c.Generation, 10), name: c.Name, typ: c.EmitType()}
+func (c *CompiledTrigger) firingHead(partitions int) firingHead {
+	h := firingHead{partitions: partitions, trigger: c.ID, generation: strconv.FormatUint(c.Generation, 10), name: c.Name, typ: c.EmitType()}
 	for _, part := range c.Key {
 		h.names = append(h.names, part.Name)
 	}
@@ -53,7 +53,7 @@ func (c *CompiledTrigger) firingHead(partition int) firingHead {
 
 // firingHead is what FiringHead says.
 type firingHead struct {
-	partition     int
+	partitions    int    // of the deployment: positions say by it which one they are in
 	trigger       string // id
 	generation    string
 	name, typ     string
@@ -62,10 +62,10 @@ type firingHead struct {
 
 func readFiringHead(s string) (h firingHead, ok bool) {
 	d := eventDecoder{rest: s}
-	partition, err := strconv.Atoi(d.text())
-	h.partition, h.trigger, h.generation, h.name, h.typ = partition, d.text(), d.text(), d.text(), d.text()
+	last, err := strconv.Atoi(d.text())
+	h.partitions, h.trigger, h.generation, h.name, h.typ = last+1, d.text(), d.text(), d.text(), d.text()
 	h.names, h.leaves = d.texts(MaxKeyPaths), d.texts(MaxLeaves)
-	return h, err == nil && !d.failed && d.rest == "" && h.name != "" && h.typ != ""
+	return h, err == nil && last >= 0 && !d.failed && d.rest == "" && h.name != "" && h.typ != ""
 }
 
 // texts takes a list of texts that has at most so many.
@@ -134,7 +134,7 @@ func readFiring(s string) (f firing, ok bool) {
 	known := make(map[Position]joinedEvent)
 	for refs.rest != "" && !refs.failed {
 		leaf, err1 := strconv.Atoi(refs.take(2))
-		position, err2 := parsePositionDigits(f.partition, refs.take(positionDigits))
+		position, err2 := parsePositionDigits(f.partitions, refs.take(positionDigits))
 		refs.take(refBytes - 2 - positionDigits)
 		if err1 != nil || err2 != nil || leaf < 0 || leaf >= len(f.leaves) {
 			return f, false
@@ -169,7 +169,7 @@ func (f *firing) readHeader(s string) (ok bool) {
 	f.hash = d.text()
 	values, known := decodeScalars(d.text(), len(f.names))
 	ms, err1 := strconv.ParseInt(d.take(timeDigits), 10, 64)
-	position, err2 := parsePositionDigits(f.partition, d.take(positionDigits))
+	position, err2 := parsePositionDigits(f.partitions, d.take(positionDigits))
 	f.deadline = d.take(1) == "d"
 	hops, err3 := strconv.Atoi(d.take(2))
 	f.form = d.byte()
@@ -199,7 +199,8 @@ func DecodeEventHead(s string) (Event, error) {
 	return Event{f: &f}, nil
 }
 
-// The widths of numbers in what is stored of triggers. A position's digits are its milliseconds and, ten of them, its number.
+// The widths of numbers in what is stored of triggers. A position's digits are its milliseconds and, ten of them, its place within these among all events
+// of the deployment: its number times the number of partitions, plus its partition. So they are in the order in which partials meet events.
 const (
 	timeDigits     = 15
 	positionDigits = 24
@@ -207,7 +208,7 @@ const (
 	refBytes       = 38
 )
 
-func parsePositionDigits(partition int, s string) (Position, error) {
+func parsePositionDigits(partitions int, s string) (Position, error) {
 	if len(s) != positionDigits {
 		return Position{}, errors.New("a position has the wrong length")
 	}
@@ -215,18 +216,22 @@ func parsePositionDigits(partition int, s string) (Position, error) {
 	if err != nil {
 		return Position{}, fmt.Errorf("position: %w", err)
 	}
-	seq, err := strconv.ParseUint(s[positionMS:], 10, 64)
+	place, err := strconv.ParseUint(s[positionMS:], 10, 64)
 	if err != nil {
 		return Position{}, fmt.Errorf("position: %w", err)
 	}
-	return Position{Partition: partition, MS: ms, Seq: seq}, nil
+	n := uint64(partitions)
+	return Position{Partition: int(place % n), MS: ms, Seq: place / n}, nil
 }
 
 // id is the same for each firing of the same occurrence.
 func (f *firing) id() string {
 	at := f.position.ID()
-	if f.deadline {
+	switch {
+	case f.deadline:
 		at = strconv.FormatInt(f.position.MS, 10)
+	case f.partitions > 1:
+		at = f.position.String()
 	}
 	return strings.Join([]string{f.trigger, f.generation, f.hash, at}, ".")
 }

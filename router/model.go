@@ -24,6 +24,7 @@ type Model struct {
 type ModelConfig struct {
 	MaxPartials     int // how many there may be. Defaults to 1,000,000.
 	MaxPartialBytes int // how many bytes of events each may hold. Defaults to 4 MiB.
+	Partitions      int // how many the deployment has, by which firings' ids differ. Defaults to 1.
 	// Heard is told what becomes of each event at each leaf that it meets, at once and whenever it changes. Nobody by default.
 	Heard func(LeafFate)
 	// Only leaves out all keys but these. Defaults to none being left out.
@@ -38,6 +39,7 @@ func NewModel(c *CompiledTrigger, config ModelConfig) *Model {
 	if config.MaxPartialBytes == 0 {
 		config.MaxPartialBytes = 4 << 20
 	}
+	config.Partitions = max(config.Partitions, 1)
 	if config.Heard == nil {
 		config.Heard = func(LeafFate) {}
 	}

@@ -72,7 +72,7 @@ func (r *modelRun) event(n int, node *Node) *Occurrence {
 	for i, e := range list {
 		refs[i] = LeafEvent{node.Leaf, e.Position}
 	}
-	slices.SortFunc(refs, func(a, b LeafEvent) int { return a.Position.Compare(b.Position) })
+	slices.SortFunc(refs, func(a, b LeafEvent) int { return a.Position.compareAll(b.Position) })
 	return r.occurrence(refs)
 }
 
@@ -222,7 +222,7 @@ func (r *modelRun) arm(node *Node, seen, armed Slot, deadline Occurrence) {
 		return
 	}
 	last, ok := r.partial.Slots[seen]
-	if ok && last.Position.Compare(r.step.position) < 0 && r.step.time-last.Time <= node.Lookback.Std().Milliseconds() {
+	if ok && last.Position.compareAll(r.step.position) < 0 && r.step.time-last.Time <= node.Lookback.Std().Milliseconds() {
 		delete(r.partial.Slots, seen)
 		r.lose(deadline.Refs, Prevented)
 		return
@@ -276,7 +276,7 @@ func (r *modelRun) conclude(o *Occurrence) {
 func (r *modelRun) firing(o *Occurrence) *firing {
 	t, p := r.model.trigger, r.partial
 	f := &firing{
-		firingHead: t.firingHead(r.step.position.Partition), hash: p.Hash.String(), values: p.Key.values,
+		firingHead: t.firingHead(r.model.config.Partitions), hash: p.Hash.String(), values: p.Key.values,
 		time: timeAt(o.Time), position: o.Position, deadline: r.step.deadline, form: 'e',
 	}
 	bytes, counted := 0, map[Position]bool{}

@@ -32,7 +32,7 @@ func (p *Partial) Held(c *CompiledTrigger) []Held {
 		if a.Event.Leaf != b.Event.Leaf {
 			return a.Event.Leaf - b.Event.Leaf
 		}
-		return a.Event.Position.Compare(b.Event.Position)
+		return a.Event.Position.compareAll(b.Event.Position)
 	})
 	return held
 }

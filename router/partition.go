@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,7 +33,8 @@ var errLost = errors.New("another replica routes this partition")
 type partition struct {
 	router     *Router
 	number     int
-	mostOffers int // to triggers in a call of apply: fewer where they have much state
+	mostOffers int         // to triggers in a call of apply: fewer where they have much state
+	forwarding *forwarding // nil: there is one partition
 }
 
 func newPartition(r *Router, number int) *partition {
@@ -80,6 +82,10 @@ func (p *partition) hold(ctx context.Context, lease Lease) {
 	work.Go(func() error { return p.renew(holding) })
 	work.Go(func() error { return p.route(holding, lease.Cursor) })
 	work.Go(func() error { return p.housekeep(holding) })
+	if p.forwarding != nil {
+		p.forwarding.begin(ctx)
+		work.Go(func() error { return p.router.mergers[p.number].run(holding) })
+	}
 	if err := work.Wait(); err != nil && !errors.Is(err, errLost) {
 		p.router.failed(ctx, "route a partition", err)
 	}
@@ -170,7 +176,7 @@ func (p *partition) match(ctx context.Context, from <-chan []Record, to chan<- m
 			}
 			run := matchAll(p.router.definitions.snapshot.Load(), records)
 			if len(held.records) == 0 {
-				timer.Reset(idleTime)
+				timer.Reset(p.idleTime())
 			} else if held.snapshot != run.snapshot {
 				if !send(ctx, to, held) {
 					return nil
@@ -192,6 +198,14 @@ func (p *partition) match(ctx context.Context, from <-chan []Record, to chan<- m
 		}
 		held = matched{}
 	}
+}
+
+// idleTime is how long the cursor may wait. Where partitions are several, triggers wait for it.
+func (p *partition) idleTime() time.Duration {
+	if p.forwarding != nil && p.snapshot().triggers.size > 0 {
+		return gatherTime
+	}
+	return idleTime
 }
 
 // send tells whether it could before ctx ended.
@@ -234,11 +248,16 @@ func (p *partition) apply(ctx context.Context, cursor Cursor, from <-chan matche
 
 // applySome applies the first batch of a run and returns the cursor behind it and what remains.
 func (p *partition) applySome(ctx context.Context, cursor Cursor, run matched) (Cursor, matched, error) {
-	if current := p.router.definitions.snapshot.Load(); run.snapshot.tokens[p.number] != current.tokens[p.number] {
+	if current := p.router.definitions.snapshot.Load(); run.snapshot != current && !slices.Equal(run.snapshot.tokens, current.tokens) {
 		run = matchAll(current, run.records)
 	}
 	run.mostOffers = p.mostOffers
 	batch, rest := run.batch(p.number, cursor)
+	if len(batch.Forwards) > 0 {
+		if status, err := p.forwarding.all(ctx, batch.Forwards); err != nil || status != Done {
+			return cursor, run, p.refused(ctx, status, err)
+		}
+	}
 	start := time.Now()
 	dispatcher := p.router.dispatchers[p.number]
 	reserved := dispatcher.reserve(batch.Enqueues)
@@ -256,12 +275,22 @@ func (p *partition) applySome(ctx context.Context, cursor Cursor, run matched) (
 	case Heavy:
 		p.mostOffers = max(applied.Offers, 1)
 		return cursor, run, nil
-	case Stale:
+	default:
+		return cursor, run, p.refused(ctx, applied.Status, nil)
+	}
+}
+
+// refused draws the conclusion from a call that did nothing, or failed.
+func (p *partition) refused(ctx context.Context, status ApplyStatus, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case status == Stale:
 		p.router.config.Observer.Refused(p.number, Stale)
-		return cursor, run, p.refresh(ctx)
+		return p.refresh(ctx)
 	default:
 		p.router.config.Observer.Refused(p.number, Fenced)
-		return cursor, run, errLost
+		return errLost
 	}
 }
 

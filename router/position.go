@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,9 @@ func (p Position) Compare(q Position) int {
 	}
 	return 0
 }
+
+// compareAll orders positions of all partitions, as triggers meet events: by accept time, then by number, then by partition.
+func (p Position) compareAll(q Position) int { return cmp.Or(p.Compare(q), cmp.Compare(p.Partition, q.Partition)) }
 
 // ParsePosition reads what String prints.
 func ParsePosition(s string) (Position, error) {

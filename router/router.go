@@ -25,6 +25,7 @@ type Store interface {
 	QueueStore
 	PullStore
 	PartialStore
+	ForwardStore
 	Replicas
 	Keeper
 }
@@ -90,6 +91,8 @@ type Router struct {
 	recent      *recent
 	feed        *Feed
 	partitions  []*partition
+	mergers     []*merger // of each partition; none where there is only one
+	marks       *marks
 	dispatchers []*dispatcher
 	live        atomic.Int64 // replicas
 	held        atomic.Int64 // partitions that this one routes
@@ -122,7 +125,19 @@ func New(store Store, config Config) *Router {
 		r.dispatchers = append(r.dispatchers, newDispatcher(r, p, slots))
 		r.partitions = append(r.partitions, newPartition(r, p))
 	}
+	if len(r.partitions) > 1 {
+		r.prepareMerging()
+	}
 	return r
+}
+
+// prepareMerging makes what a deployment needs that has several partitions.
+func (r *Router) prepareMerging() {
+	r.marks = &marks{router: r, times: make([]int64, len(r.partitions)), failed: make([]time.Time, len(r.partitions))}
+	for _, p := range r.partitions {
+		p.forwarding = newForwarding(p, len(r.partitions))
+		r.mergers = append(r.mergers, newMerger(p))
+	}
 }
 
 // Replica is this replica's name.

@@ -81,8 +81,7 @@ type SubscriptionStore interface {
 // TriggerStore keeps the definitions of triggers, like SubscriptionStore those of subscriptions: once a call that changes one has returned, every event
 // accepted after that is evaluated accordingly, by every replica. Safe for concurrent use.
 type TriggerStore interface {
-	// CreateTrigger stores a new one and returns it with ID, Version and times set. Conflict: the name is taken. Invalid: the deployment has several
-	// partitions.
+	// CreateTrigger stores a new one and returns it with ID, Version and times set. Conflict: the name is taken.
 	CreateTrigger(ctx context.Context, t Trigger) (Trigger, error)
 	// Trigger returns one. NotFound.
 	Trigger(ctx context.Context, ref string) (Trigger, error)
@@ -187,8 +186,16 @@ type PartitionStatus struct {
 	LagAge    time.Duration
 	Events    int64 // in the log
 	Oldest    Position
-	Backlog   int64  // subscriptions with deliveries waiting
-	Alarm     string // what stops this partition, empty when all is well
+	Backlog   int64            // subscriptions with deliveries waiting
+	Alarm     string           // what stops this partition, empty when all is well
+	Forwarded *ForwardedStatus // nil: there is only one partition
+}
+
+// ForwardedStatus is what was forwarded to a partition for its triggers and is not applied: until all partitions have come so far.
+type ForwardedStatus struct {
+	Waiting  int64         // events
+	Age      time.Duration // since the oldest of them was accepted
+	WaitsFor []int         // the partitions that are not known to have come so far
 }
 
 // MemoryStatus is Redis' memory, of the fullest node.

@@ -11,7 +11,7 @@ import (
 type liveTrigger struct {
 	*CompiledTrigger
 	program string
-	heads   []string // of each partition
+	head    string
 }
 
 func newLiveTrigger(t Trigger, partitions int) (*liveTrigger, error) {
@@ -19,16 +19,8 @@ func newLiveTrigger(t Trigger, partitions int) (*liveTrigger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trigger %s: %w", t.ID, err)
 	}
-	live := &liveTrigger{CompiledTrigger: c, program: c.Program()}
-	for p := range partitions {
-		live.heads = append(live.heads, c.FiringHead(p))
-	}
-	return live, nil
+	return &liveTrigger{CompiledTrigger: c, program: c.Program(), head: c.FiringHead(partitions)}, nil
 }
-
-// ErrTriggersNeedOnePartition refuses triggers in a deployment that has several partitions: an event's partition and its partial's may differ, and nothing
-// takes events from one to the other yet.
-var ErrTriggersNeedOnePartition = Errorf(Invalid, "triggers need one partition in this version")
 
 // leafID is what a leaf's filter stands under in the snapshot's index: behind all subscriptions, in the order of triggers and leaves.
 func leafID(trigger string, leaf int) string { return trigger + leafMark + LeafDigits(leaf) }
@@ -47,9 +39,6 @@ func (s *snapshot) withTriggers(owner *edit, index *IndexEdit, d Definitions) er
 				index.Remove(leafID(id, leaf))
 			}
 		}
-	}
-	if len(d.Triggers) > 0 && len(d.Tokens) > 1 {
-		return ErrTriggersNeedOnePartition
 	}
 	for _, t := range d.Triggers {
 		live, err := newLiveTrigger(t, len(d.Tokens))
@@ -130,12 +119,14 @@ func (t *liveTrigger) offersOf(reader *valueReader, met []string) []matchedOffer
 }
 
 // target is where a trigger's partial stands among the targets of an event; "" is before all partials.
-func (t *liveTrigger) target(hash string) string { return t.ID + "/" + hash }
+func (t *liveTrigger) target(hash string) string { return partialTarget(t.ID, hash) }
+
+func partialTarget(trigger, hash string) string { return trigger + "/" + hash }
 
 // work is what a batch has to know of the trigger.
-func (t *liveTrigger) work(partition int) WorkTrigger {
+func (t *liveTrigger) work() WorkTrigger {
 	return WorkTrigger{
-		ID: t.ID, Generation: t.Generation, Enabled: t.Enabled, Include: t.Emit.Include, Program: t.program, Head: t.heads[partition],
+		ID: t.ID, Generation: t.Generation, Enabled: t.Enabled, Include: t.Emit.Include, Program: t.program, Head: t.head,
 	}
 }
 
@@ -146,7 +137,7 @@ func (s *snapshot) knows(trigger string, generation uint64) bool {
 }
 
 // settlement is the work of settling what is due.
-func (s *snapshot) settlement(partition int, due Due) (w TriggerWork) {
+func (s *snapshot) settlement(due Due) (w TriggerWork) {
 	for _, d := range due.Triggers {
 		t, ok := s.trigger(d.Trigger)
 		if !ok || t.Generation != d.Generation {
@@ -156,7 +147,7 @@ func (s *snapshot) settlement(partition int, due Due) (w TriggerWork) {
 			w.Offers = append(w.Offers, Offer{Partial: len(w.Partials), Event: -1})
 			w.Partials = append(w.Partials, WorkPartial{Trigger: len(w.Triggers), Hash: hash})
 		}
-		w.Triggers = append(w.Triggers, t.work(partition))
+		w.Triggers = append(w.Triggers, t.work())
 	}
 	return w
 }

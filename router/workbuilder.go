@@ -2,9 +2,8 @@ package router
 
 import "slices"
 
-// workBuilder fills a batch's work for triggers.
+// workBuilder fills the work of a call for triggers.
 type workBuilder struct {
-	batch    *Batch
 	work     *TriggerWork
 	offers   int // how many more
 	bytes    int // how many more bytes of events
@@ -12,11 +11,11 @@ type workBuilder struct {
 	partials map[string]int // by target
 }
 
-func newWorkBuilder(b *Batch, offers int) workBuilder {
-	return workBuilder{batch: b, work: &b.Work, offers: offers, bytes: batchEventBytes, triggers: make(map[string]int), partials: make(map[string]int)}
+func newWorkBuilder(w *TriggerWork, offers int) workBuilder {
+	return workBuilder{work: w, offers: offers, bytes: batchEventBytes, triggers: make(map[string]int), partials: make(map[string]int)}
 }
 
-// add adds what an event has for a trigger; false: the batch has no room for it.
+// add adds what an event has for a trigger; false: the call has no room for it.
 func (b *workBuilder) add(record Record, o *matchedOffer) bool {
 	trigger, known := b.triggers[o.trigger.ID]
 	size := record.Event.encodedLen()
@@ -28,7 +27,7 @@ func (b *workBuilder) add(record Record, o *matchedOffer) bool {
 	if !known {
 		trigger = len(b.work.Triggers)
 		b.triggers[o.trigger.ID] = trigger
-		b.work.Triggers = append(b.work.Triggers, o.trigger.work(b.batch.Partition))
+		b.work.Triggers = append(b.work.Triggers, o.trigger.work())
 	}
 	b.offers--
 	if o.countOnly() {

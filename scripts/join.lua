@@ -43,7 +43,7 @@ local function read_work(arg, key)
     local name, bytes = ARGV[arg], ARGV[arg + 1]
     local position, stamp = sub(name, 1, POSITION), sub(name, 1, 14)
     local ms = tonumber(stamp)
-    work.events[i] = { base = name, name = nil, position = position, stamp = '0' .. stamp, time = ms, ms = ms, own = ms, bytes = #bytes,
+    work.events[i] = { base = name, name = nil, position = position, accepted = '0' .. stamp, stamp = nil, time = ms, ms = ms, own = ms, bytes = #bytes,
       hops = tonumber(sub(name, 25, 26)) }
     if #name > NAME - 2 then
       work.events[i].base, work.events[i].own = sub(name, 1, NAME - 2), tonumber(sub(name, NAME - 1))
@@ -177,7 +177,7 @@ local function offer_event(work, partial, event, leaves)
     return
   end
   local trigger, met = partial.trigger, {}
-  event.time, event.stamp = trigger.ages and event.ms or event.own, nil
+  event.time, event.stamp = trigger.ages and event.ms or event.own, trigger.ages and event.accepted or nil
   event.name = event.base .. digits(count_leaves(leaves), 2)
   partial.bytes, partial.next = partial.bytes + event.bytes, -1
   if partial.added then

@@ -42,7 +42,7 @@ type Set struct {
 	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due    *Script
 	Announce, Define, Init, Register, Horizon, Keep, Trim, Purge *Script
 	Expire, Permit, Drop, Partials, Reseal, Pause, Resume, Count *Script
-	Extend, Find, Hasten                                         *Script
+	Extend, Find, Hasten, Forward, Mark, Inbox, Merge            *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -53,7 +53,7 @@ func Load(d Dialect) *Set {
 	}
 	script := func(name string) *Script {
 		source := common + read(name)
-		if name == "apply" {
+		if name == "apply" || name == "merge" {
 			source = common + evaluation + read(name)
 		}
 		if d == Redis {
@@ -68,7 +68,8 @@ func Load(d Dialect) *Set {
 		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
 		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"), Partials: script("partials"),
 		Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Count: script("count"), Extend: script("extend"),
-		Find: script("find"), Hasten: script("hasten"),
+		Find: script("find"), Hasten: script("hasten"), Forward: script("forward"), Mark: script("mark"), Inbox: script("inbox"),
+		Merge: script("merge"),
 	}
 }
 
@@ -78,7 +79,7 @@ func (s *Set) All() []*Script {
 		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due,
 		s.Announce, s.Define, s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge,
 		s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume, s.Count,
-		s.Extend, s.Find, s.Hasten,
+		s.Extend, s.Find, s.Hasten, s.Forward, s.Mark, s.Inbox, s.Merge,
 	}
 }
 

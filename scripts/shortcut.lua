@@ -26,7 +26,7 @@ local function record_first(partial, event, leaf)
   local within = trigger.nodes[1].within
   partial.next = within > 0 and event.ms + within or NEVER
   partial.text = '1' .. digits(event.bytes, 10) .. BLANKS .. digits(partial.next, TIME) .. '0010000086' .. trigger.nodes[trigger.leaves[leaf]].place ..
-    event.stamp .. event.position .. '0000038' .. leaf .. event.base .. '01'
+    event.accepted .. event.position .. '0000038' .. leaf .. event.base .. '01'
   partial.event = event
 end
 
@@ -54,7 +54,9 @@ end
 local function shortcut(work, partial, state, event, leaf)
   if not event or #leaf ~= 2 or not partial.trigger.plain or partial.trigger.tight or event.bytes > work.most_bytes then
     return false
-  elseif state then
+  end
+  event.time, event.stamp = event.ms, event.accepted -- another trigger may go by another clock
+  if state then
     return complete_pair(work, partial, state, event, leaf)
   end
   record_first(partial, event, leaf)

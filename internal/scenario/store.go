@@ -199,6 +199,6 @@ func NewBatch(from router.Cursor, records []router.Record, triggers ...*router.C
 
 func workOf(c *router.CompiledTrigger) router.WorkTrigger {
 	return router.WorkTrigger{
-		ID: c.ID, Generation: c.Generation, Enabled: c.Enabled, Include: c.Emit.Include, Program: c.Program(), Head: c.FiringHead(0),
+		ID: c.ID, Generation: c.Generation, Enabled: c.Enabled, Include: c.Emit.Include, Program: c.Program(), Head: c.FiringHead(1),
 	}
 }
