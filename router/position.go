@@ -47,7 +47,9 @@ func (p Position) Compare(q Position) int {
 }
 
 // compareAll orders positions of all partitions, as triggers meet events: by accept time, then by number, then by partition.
-func (p Position) compareAll(q Position) int { return cmp.Or(p.Compare(q), cmp.Compare(p.Partition, q.Partition)) }
+func (p Position) compareAll(q Position) int {
+	return cmp.Or(p.Compare(q), cmp.Compare(p.Partition, q.Partition))
+}
 
 // ParsePosition reads what String prints.
 func ParsePosition(s string) (Position, error) {
