@@ -34,6 +34,8 @@ type subscriptionView struct {
 	Sink struct {
 		Kind   string `json:"kind"`
 		URL    string `json:"url"`
+		Stream string `json:"stream"`
+		Redis  string `json:"redis"`
 		Secret string `json:"secret"`
 	} `json:"sink"`
 	PreviousUntil string `json:"previous_secret_until"`
@@ -54,11 +56,19 @@ func (v subscriptionView) filter() string {
 	return strings.Join(words, " + ")
 }
 
+// target is where deliveries go.
+func (v subscriptionView) target() string {
+	if v.Sink.Redis != "" {
+		return v.Sink.Stream + " on " + v.Sink.Redis
+	}
+	return v.Sink.URL + v.Sink.Stream
+}
+
 func (p *process) listSubscriptionsCommand() *cobra.Command {
 	return p.listCommand(client.Subscription, []string{"NAME", "STATE", "SINK", "TO", "FILTER"}, func(d client.Definition) ([]string, error) {
 		var v subscriptionView
 		err := d.Decode(&v)
-		return []string{v.Name, stateWord(v.Enabled), v.Sink.Kind, v.Sink.URL, v.filter()}, err
+		return []string{v.Name, stateWord(v.Enabled), v.Sink.Kind, v.target(), v.filter()}, err
 	})
 }
 
@@ -79,9 +89,10 @@ func (p *process) createSubscriptionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Create a subscription",
-		Long: `Create a subscription to a webhook, from flags or from a file with one definition. Without a secret the server makes one,
-and it is printed this once.`,
+		Long: `Create a subscription to a webhook or a Redis Stream, from flags or from a file with one definition. Where a webhook has no secret the server makes
+one, and it is printed this once.`,
 		Example: "  streamlatch subscriptions create --name billing --types 'order.*' --url https://billing.example/hook\n" +
+			"  streamlatch subscriptions create --name archive --stream orders --maxlen 100000\n" +
 			"  streamlatch subscriptions create -f billing.yaml",
 		Args: cobra.NoArgs,
 	}
@@ -93,6 +104,9 @@ and it is printed this once.`,
 	f.StringSliceVar(&o.types, "types", nil, "type patterns, with commas between them (default every type)")
 	f.StringVar(&o.pattern, "pattern", "", "event pattern, in JSON")
 	f.StringVar(&o.definition.Sink.URL, "url", "", "URL of the webhook")
+	f.StringVar(&o.definition.Sink.Stream, "stream", "", "name of the Redis Stream, in the place of a webhook")
+	f.StringVar(&o.definition.Sink.Redis, "stream-redis", "", "URL of the stream's Redis (default the server's own)")
+	f.IntVar(&o.definition.Sink.MaxLen, "maxlen", 0, "entries that the stream keeps, about (default all)")
 	f.StringVar((*string)(&o.definition.Sink.Mode), "mode", "", "structured or binary (default structured)")
 	f.StringArrayVar(&o.headers, "header", nil, "header to send, as name: value (can be repeated)")
 	f.StringVar(&o.definition.Sink.Secret, "secret", "", "secret that deliveries are signed with (default one that the server makes)")
@@ -115,7 +129,7 @@ func (p *process) subscriptionDocument(o createOptions, given func(string) bool)
 	if o.file == "" {
 		return o.document()
 	}
-	for _, flag := range []string{"name", "title", "types", "pattern", "url", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "disabled"} {
+	for _, flag := range []string{"name", "title", "types", "pattern", "url", "stream", "stream-redis", "maxlen", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "disabled"} {
 		if given(flag) {
 			return nil, usagef("--file and --%s exclude each other", flag)
 		}
@@ -125,8 +139,9 @@ func (p *process) subscriptionDocument(o createOptions, given func(string) bool)
 
 // document makes the document of the flags; what is not said is left out, for the server to choose.
 func (o createOptions) document() ([]byte, error) {
-	if o.definition.Name == "" || o.definition.Sink.URL == "" {
-		return nil, usagef("say --name and --url, or --file")
+	target := o.definition.Sink
+	if o.definition.Name == "" || (target.URL == "") == (target.Stream == "") {
+		return nil, usagef("say --name and one of --url and --stream, or --file")
 	}
 	type object map[string]any
 	set := func(to object, name string, value any, given bool) {
@@ -145,7 +160,12 @@ func (o createOptions) document() ([]byte, error) {
 	if o.pattern != "" && !json.Valid([]byte(o.pattern)) {
 		return nil, usagef("--pattern is not JSON")
 	}
-	filter, sink, delivery := object{}, object{"kind": router.WebhookSink, "url": o.definition.Sink.URL}, object{}
+	filter, sink, delivery := object{}, object{"kind": router.WebhookSink, "url": target.URL}, object{}
+	if target.Stream != "" {
+		sink = object{"kind": router.StreamSink, "stream": target.Stream}
+	}
+	set(sink, "redis", target.Redis, target.Redis != "")
+	set(sink, "maxlen", target.MaxLen, target.MaxLen != 0)
 	set(filter, "types", o.types, len(o.types) > 0)
 	set(filter, "pattern", json.RawMessage(o.pattern), o.pattern != "")
 	set(sink, "mode", o.definition.Sink.Mode, o.definition.Sink.Mode != "")
