@@ -1,7 +1,7 @@
 package router
 
 import (
-	"fmt"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +74,7 @@ func TestTheSlotOfAStreamIsThatOfItsHashTag(t *testing.T) {
 }
 
 func TestTheRulesDecideOnAStreamsRedis(t *testing.T) {
-	rules := Rules{CheckRedis: func(url string) error { return fmt.Errorf("is not permitted") }}
+	rules := Rules{CheckRedis: func(string) error { return errors.New("is not permitted") }}
 	_, err := DecodeSubscription([]byte(`{"name": "a", "sink": {"kind": "stream", "stream": "s", "redis": "redis://x"}}`), rules)
 	_, got := problems(t, err)
 	require.Equal(t, []string{"body.sink.redis: is not permitted"}, got)

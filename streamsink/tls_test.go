@@ -47,7 +47,7 @@ func encrypted(t testing.TB, addr string) (url string, roots *x509.CertPool) {
 			}
 			go func() {
 				defer c.Close()
-				redis, err := net.Dial("tcp", addr) //nolint:noctx // ends with the connection
+				redis, err := net.Dial("tcp", addr)
 				if err != nil {
 					return
 				}

@@ -101,7 +101,7 @@ func TestEveryDeliveryToAHostileReceiverEndsDeliveredOrDeadAndIsNotRepeatedAfter
 	for i := range events {
 		batch = append(batch, fmt.Sprintf(`{"specversion":"1.0","type":"order.paid","source":"/shop","id":"%d"}`, i))
 	}
-	res, err := http.Post(url+"/v1/events", "application/cloudevents-batch+json", strings.NewReader("["+strings.Join(batch, ",")+"]")) //nolint:noctx // answered at once
+	res, err := http.Post(url+"/v1/events", "application/cloudevents-batch+json", strings.NewReader("["+strings.Join(batch, ",")+"]"))
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, http.StatusAccepted, res.StatusCode)

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -125,7 +125,7 @@ func (r *receiver) serve(ctx context.Context, listener net.Listener) error {
 		listener = bad
 	}
 	unused := &unusedConns{conns: map[net.Conn]bool{}}
-	server := &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second, ConnState: unused.note, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second, ConnState: unused.note, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	select {

@@ -138,7 +138,7 @@ func TestListenMisbehavesOnDemandAndPrintsAllTheSame(t *testing.T) {
 	require.Equal(t, exitDone, code)
 	require.Equal(t, 2, strings.Count(stdout, " verified / dlv_1 "))
 
-	url, p, wait = startListen(t, "-n", "1", "--misbehave", "reset")
+	url, _, wait = startListen(t, "-n", "1", "--misbehave", "reset")
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(anEvent))
 	require.NoError(t, err)
 	res, err := http.DefaultClient.Do(req)
