@@ -149,6 +149,10 @@ func TestADeliveryIsRememberedAsLongAsARepeatMayComeAndAnHourAfterItsReply(t *te
 		require.NoError(t, err)
 		about(11*time.Hour*3/2+time.Hour, ttl)
 
+		failing := delivery(t, "redis://"+addr, stream, 3)
+		ctx, cancel := contextWithCancel(t)
+		cancel()
+		require.Equal(t, router.OutcomeCanceled, s.Send(ctx, failing).Outcome, "what it would have told of is told of by the next call")
 		require.NoError(t, c.ZAdd(t.Context(), streamsink.Memory(stream), redis.Z{Score: 1, Member: "long ago"}).Err())
 		require.Equal(t, router.OutcomeDelivered, s.Send(t.Context(), delivery(t, "redis://"+addr, stream, 3)).Outcome)
 		about(time.Hour, until(2))
