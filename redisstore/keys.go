@@ -25,6 +25,8 @@ import (
 //	announced      list    the last 200 changes of definitions: version and last ID     permanent
 //	gone           hash    deleted subscription → last ID that may be queued for it       until its queue is removed
 //	paused         hash    paused subscription → since when, a space, and the reason      until it is resumed
+//	open           hash    subscription whose home this is and whose breaker is open →    until it is closed
+//	                       from when on it lets an attempt through
 //	q:<sub>        list    fresh deliveries: entries in log order                         until taken
 //	r:<sub>        zset    entry → when it is tried again                                 until taken
 //	l:<sub>        zset    entry → when its lease runs out, which also names the lease     until settled
@@ -40,6 +42,8 @@ import (
 //	tc:<trg>       hash    the trigger's counters: firings, suppressed, key_missing,      the trigger's
 //	                       over_cap, ignored, loops, deadlines_dropped, partials_dropped
 //	p:<sub>        zset    permits in flight, in the subscription's home partition        until given back
+//	b:<sub>        hash    its breaker, in the same place: failures in a row, since when, until a delivery is made
+//	                       pauses: how often a probe failed, probe: the one under way
 //	n:<sub>        string  permits of its rate that count, in the same place              until they do not
 //
 // Only in partition 0:
@@ -75,6 +79,7 @@ func (k keys) deadAt() string    { return k.prefix + "dead_at" }
 func (k keys) gone() string      { return k.prefix + "gone" }
 func (k keys) announced() string { return k.prefix + "announced" }
 func (k keys) paused() string    { return k.prefix + "paused" }
+func (k keys) open() string      { return k.prefix + "open" }
 
 func (k keys) seen(slot int) string { return k.prefix + "seen" + strconv.Itoa(slot) }
 
@@ -84,6 +89,7 @@ func (k keys) leases(subscription string) string   { return k.prefix + "l:" + su
 func (k keys) attempts(subscription string) string { return k.prefix + "a:" + subscription }
 func (k keys) counters(subscription string) string { return k.prefix + "c:" + subscription }
 func (k keys) permits(subscription string) string  { return k.prefix + "p:" + subscription }
+func (k keys) breaker(subscription string) string  { return k.prefix + "b:" + subscription }
 func (k keys) rate(subscription string) string     { return k.prefix + "n:" + subscription }
 
 func (k keys) triggers() string                      { return k.prefix + "triggers" }

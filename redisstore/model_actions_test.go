@@ -115,7 +115,7 @@ func byID(subs map[string]router.Subscription) []router.Subscription {
 }
 
 func queueOf(s router.Subscription) router.Queue {
-	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate}
+	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate, Breaker: s.Delivery.Breaker}
 }
 
 // batch draws what a reader at the cursor could want to apply: some events, the last one perhaps in part, matched by anybody that it knows.
@@ -355,6 +355,7 @@ func (w *world) settlement(t *rapid.T, c router.Claimed) router.Settlement {
 	} else if rapid.Bool().Draw(t, "error") {
 		s.Attempt.Error = "connection\nreset"
 	}
+	s.Fault = rapid.IntRange(0, 3).Draw(t, "the endpoint's fault") > 0
 	if s.Verdict == router.Retrying {
 		s.After = rapid.SampledFrom([]time.Duration{0, 1, 50, 3_600_000}).Draw(t, "after") * time.Millisecond
 	}

@@ -121,8 +121,8 @@ func (p *modelPartition) lookNoLaterThan(q router.Queue, at int64) {
 }
 
 // reschedule: a queue is looked at when something can be claimed from it, or a lease runs out; one without work, or of a deleted subscription,
-// is not, and neither is a paused one.
-func (p *modelPartition) reschedule(queue router.Queue, now int64) (next int64, work bool) {
+// is not, and neither is a paused one. It is not looked at before the gate.
+func (p *modelPartition) reschedule(queue router.Queue, now, gate int64) (next int64, work bool) {
 	q, schedule := p.queue(queue.Subscription), p.schedules[queue.Kind]
 	next, work = first(q.leases)
 	if len(q.leases) < queue.MaxInFlight {
@@ -138,6 +138,7 @@ func (p *modelPartition) reschedule(queue router.Queue, now int64) (next int64, 
 		delete(schedule, queue.Subscription)
 		return 0, false
 	}
+	next = max(next, gate)
 	schedule[queue.Subscription] = next
 	return next, true
 }
@@ -165,15 +166,16 @@ func (p *modelPartition) pause(now int64, id string, reason router.StopReason) {
 }
 
 // resume: all that waits is looked at.
-func (p *modelPartition) resume(now int64, sub router.Subscription, all bool) {
+func (p *modelPartition) resume(now int64, sub router.Subscription, all bool) (resumed bool) {
 	old, ok := p.paused[sub.ID]
-	if !ok || (old.Reason == router.StoppedByOperator && !all) {
-		return
+	if !all && (!ok || old.Reason == router.StoppedByOperator) {
+		return false
 	}
 	delete(p.paused, sub.ID)
 	if len(p.queue(sub.ID).outstanding()) > 0 {
 		p.schedules[sub.Sink.Kind][sub.ID] = now
 	}
+	return true
 }
 
 // dueQueues: the longest due first, and when the next one is due.
@@ -192,121 +194,7 @@ func (p *modelPartition) dueQueues(now int64, kind router.SinkKind, limit int) (
 	return ids[:min(len(ids), limit)], next
 }
 
-// claim: what may be in flight is never exceeded; over several partitions by permits. Nor is a rate: what is not used of it is given back.
-func (m *model) claim(p *modelPartition, claims []router.Claim) (all []router.Claimed) {
-	permits := make([]modelPermits, len(claims))
-	for i, c := range claims {
-		permits[i] = m.takePermits(c)
-	}
-	for i, c := range claims {
-		claimed := p.claim(m.now, c, permits[i])
-		if unused := permits[i].taken - len(claimed); unused > 0 {
-			m.rate(c.Queue, 0, 0, slices.Repeat([]string{permits[i].date}, unused))
-		}
-		all = append(all, claimed...)
-	}
-	return all
-}
-
-// modelPermits are how many deliveries may be claimed, until when their attempts begin, and when more may be.
-type modelPermits struct {
-	taken int
-	date  string
-	wait  int64
-}
-
-func (m *model) takePermits(c router.Claim) modelPermits {
-	want := c.Max
-	if len(m.partitions) > 1 {
-		want = min(want, max(c.Queue.MaxInFlight-len(m.livePermits(c.Queue.Subscription)), 0))
-	}
-	permits := m.rate(c.Queue, want, c.Slack, nil)
-	if len(m.partitions) > 1 && permits.taken == 0 {
-		permits.wait = max(permits.wait, 50)
-	}
-	return permits
-}
-
-// modelRate are the permits of a rate that were taken: how many of each date.
-type modelRate struct {
-	permits map[int64]int
-	per     int64
-}
-
-// count leaves those out that do not count any more; whether they are still stored does not matter.
-func (r modelRate) count(now int64, permits map[int64]int) map[string]int64 {
-	counting := map[string]int64{}
-	for date, n := range permits {
-		if date+r.per > now {
-			counting[decimal(date)] = int64(n)
-		}
-	}
-	return counting
-}
-
-// rate: an attempt may begin until its date, so it counts from the moment when it was permitted to one window after that. Dates are rounded up.
-func (m *model) rate(q router.Queue, want int, slack time.Duration, back []string) modelPermits {
-	if q.Rate.Limit == 0 {
-		return modelPermits{taken: want}
-	}
-	per := q.Rate.Per.Std().Milliseconds()
-	grain := max(per/200, 1)
-	rounded := func(t int64) int64 { return (t + grain - 1) / grain * grain }
-	counts, used, first := map[int64]int{}, 0, int64(0)
-	for date, n := range m.rates[q.Subscription].permits {
-		if date > m.now+2*per { // the clock went back
-			date = rounded(m.now)
-		}
-		if date+per > m.now {
-			counts[date] += n
-		}
-	}
-	for _, text := range back {
-		if date := integer(text); counts[date] > 0 {
-			counts[date]--
-		}
-	}
-	for _, n := range counts {
-		used += n
-	}
-	taken, date := max(min(want, q.Rate.Limit-used), 0), rounded(m.now+1+slack.Milliseconds())
-	counts[date] += taken
-	maps.DeleteFunc(counts, func(_ int64, n int) bool { return n == 0 })
-	for date := range counts {
-		if first == 0 || date < first {
-			first = date
-		}
-	}
-	m.rates[q.Subscription] = modelRate{counts, per}
-	permits := modelPermits{taken: taken, date: decimal(date)}
-	if taken < want {
-		permits.wait = max(first+per-m.now, 1)
-	}
-	return permits
-}
-
-// livePermits are those that have not run out.
-func (m *model) livePermits(id string) map[string]int64 {
-	maps.DeleteFunc(m.permits[id], func(_ string, until int64) bool { return until <= m.now })
-	return m.permits[id]
-}
-
-// notePermits records what permits a claim has taken.
-func (m *model) notePermits(claims []router.Claim, claimed []router.Claimed) {
-	for _, one := range claimed {
-		if one.Permit == "" {
-			continue
-		}
-		id := one.Queue.Subscription
-		if m.permits[id] == nil {
-			m.permits[id] = map[string]int64{}
-		}
-		i := slices.IndexFunc(claims, func(c router.Claim) bool { return c.Queue.Subscription == id })
-		m.permits[id][one.Permit] = m.now + claims[i].Lease.Milliseconds()
-	}
-}
-
-func (p *modelPartition) claim(now int64, c router.Claim, permits modelPermits) (claimed []router.Claimed) {
+func (p *modelPartition) claim(now int64, c router.Claim, permits modelPermits, b *modelBreaker) (claimed []router.Claimed) {
 	q := p.queue(c.Queue.Subscription)
 	expires := now + c.Lease.Milliseconds()
 	take := func(position router.Position) {
@@ -315,12 +203,16 @@ func (p *modelPartition) claim(now int64, c router.Claim, permits modelPermits) 
 		one.Date = permits.date
 		claimed = append(claimed, one)
 	}
-	if !p.stands(c.Queue.Subscription) {
-		q.take(now, permits.taken, c.Queue.MaxInFlight, take)
+	if p.stands(c.Queue.Subscription) {
+		p.reschedule(c.Queue, now, 0)
+		return nil
 	}
-	if next, work := p.reschedule(c.Queue, now); work && permits.wait > 0 {
-		p.schedules[c.Queue.Kind][c.Queue.Subscription] = max(next, now+permits.wait) // when there may be a permit
+	q.take(now, permits.allowed, c.Queue.MaxInFlight, take)
+	if permits.probing && len(claimed) > 0 && b.fields["probe"] != unnamed {
+		b.begin(claimed[0].Name, expires)
+		permits.gate = max(permits.gate, expires)
 	}
+	p.reschedule(c.Queue, now, permits.gate)
 	return claimed
 }
 
@@ -358,39 +250,48 @@ func (q *modelQueue) tried(position router.Position) int { return len(q.attempts
 func (m *model) settle(p *modelPartition, settlements []router.Settlement) []router.Settled {
 	var settled []router.Settled
 	for _, group := range groups(settlements) {
+		one := m.settleGroup(p, group)
+		settled = append(settled, one)
+	}
+	for i, group := range groups(settlements) {
 		queue := group[0].Claimed.Queue
-		one := router.Settled{Queue: queue}
+		var verdicts modelVerdicts
 		for _, s := range group {
 			delete(m.permits[queue.Subscription], s.Claimed.Permit)
-			if !p.settle(m.now, s) {
-				one.Lost++
-			}
+			verdicts.add(s.Claimed.Permit, s, settled[i].Lost > 0)
 		}
-		m.livePermits(queue.Subscription)
 		m.returnRate(group)
-		if _, gone := p.gone[queue.Subscription]; gone {
-			settled = append(settled, one)
-			continue
+		if m.several() {
+			m.livePermits(queue.Subscription)
+			settled[i].Failing = m.judge(queue, verdicts)
 		}
-		if next, work := p.reschedule(queue, m.now); work {
-			one.Work, one.Next = true, time.Duration(max(next-m.now, 0))*time.Millisecond
-		}
-		settled = append(settled, one)
 	}
 	return settled
 }
 
-// returnRate: an attempt that was not made does not count.
-func (m *model) returnRate(group []router.Settlement) {
-	var back []string
+func (m *model) settleGroup(p *modelPartition, group []router.Settlement) router.Settled {
+	queue := group[0].Claimed.Queue
+	one := router.Settled{Queue: queue}
+	verdicts := modelVerdicts{}
 	for _, s := range group {
-		if s.Unstarted && s.Claimed.Date != "" {
-			back = append(back, s.Claimed.Date)
+		if p.settle(m.now, s) {
+			verdicts.add(s.Claimed.Name, s, false)
+		} else {
+			one.Lost++
 		}
 	}
-	if back != nil || len(m.partitions) > 1 {
-		m.rate(group[0].Claimed.Queue, 0, 0, back)
+	gate := int64(0)
+	if !m.several() {
+		one.Failing = m.judge(queue, verdicts)
+		gate = m.breaker(queue).open
 	}
+	if _, gone := p.gone[queue.Subscription]; gone {
+		return one
+	}
+	if next, work := p.reschedule(queue, m.now, gate); work {
+		one.Work, one.Next = true, time.Duration(max(next-m.now, 0))*time.Millisecond
+	}
+	return one
 }
 
 // groups are the settlements of each subscription, in the order of their first ones.
@@ -459,6 +360,12 @@ func lastError(a router.Attempt) string {
 
 // status adds a subscription's queues up.
 func (m *model) status(id string) (s router.SubscriptionStatus) {
+	if b := m.breakers[id]; b != nil {
+		s.Breaker = router.BreakerStatus{
+			Failures: integer(b.fields["failures"]), FailingSince: later(time.Time{}, integer(b.fields["since"])), NextProbe: later(time.Time{}, b.open),
+			Probing: b.fields["probe"] != "",
+		}
+	}
 	for _, p := range m.partitions {
 		q := p.queue(id)
 		s.InFlight += int64(len(q.leases))

@@ -69,11 +69,11 @@ func (s *Store) ClaimDeliveries(ctx context.Context, partition int, claims []rou
 
 func (s *Store) claimCall(partition int, claims []router.Claim, permits []permits) (keys []string, args []any) {
 	k := s.keys[partition]
-	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.gone(), k.paused())
+	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.gone(), k.paused(), k.open())
 	for i, c := range claims {
 		id := c.Queue.Subscription
-		keys = append(keys, s.scheduleKey(partition, c.Queue.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id))
-		args = append(args, id, permits[i].left, c.Queue.MaxInFlight, c.Lease.Milliseconds(), permits[i].wait.Milliseconds())
+		keys = append(keys, s.scheduleKey(partition, c.Queue.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.breaker(id))
+		args = append(args, id, permits[i].left, c.Queue.MaxInFlight, c.Lease.Milliseconds(), permits[i].wait.Milliseconds(), s.breakerHere(c.Queue))
 	}
 	return keys, args
 }
@@ -150,12 +150,16 @@ func (s *Store) SettleDeliveries(ctx context.Context, partition int, settlements
 	if err != nil {
 		return nil, unavailable(err, "settle deliveries")
 	}
-	words, err := stringsOf(reply, 2*len(groups))
+	words, err := stringsOf(reply, 3*len(groups))
 	if err != nil {
 		return nil, fmt.Errorf("settle deliveries: %w", err)
 	}
-	s.returnPermits(ctx, groups)
-	return readSettled(groups, words)
+	settled, err := readSettled(groups, words)
+	if err != nil {
+		return nil, fmt.Errorf("settle deliveries: %w", err)
+	}
+	s.returnPermits(ctx, groups, settled)
+	return settled, nil
 }
 
 func readSettled(groups [][]router.Settlement, words []string) ([]router.Settled, error) {
@@ -168,6 +172,7 @@ func readSettled(groups [][]router.Settlement, words []string) ([]router.Settled
 			r.fail(err)
 			settled[i].Work, settled[i].Next = true, wait
 		}
+		settled[i].Failing = time.Duration(r.integer()) * time.Millisecond
 	}
 	return settled, r.err
 }
@@ -190,19 +195,20 @@ func bySubscription(settlements []router.Settlement) [][]router.Settlement {
 
 func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []string, args []any) {
 	k := s.keys[partition]
-	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone(), k.paused())
+	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone(), k.paused(), k.open())
 	for _, group := range groups {
 		q := group[0].Claimed.Queue
 		id := q.Subscription
-		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id))
-		args = append(args, id, q.MaxInFlight, len(group), lowest(group).ID())
+		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.breaker(id))
+		args = append(args, id, q.MaxInFlight)
+		args = append(appendBreaker(args, q, !s.countsInFlight()), len(group), lowest(group).ID())
 		var details []any
 		for i := range group {
 			one := &group[i]
 			word := verdictWord(*one)
 			args = append(args, &one.Claimed.Name, &one.Claimed.Lease, one.Claimed.Attempt, word, one.After.Milliseconds()) // pointers: less garbage
 			if word == "retry" || word == "dead" {
-				details = append(details, attemptRecord(one.Attempt), describe(one.Attempt))
+				details = append(details, attemptRecord(one.Attempt), describe(one.Attempt), verdictOn(*one, false))
 			}
 		}
 		args = append(args, details...)

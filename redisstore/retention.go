@@ -168,7 +168,7 @@ func (s *Store) purgeQueues(ctx context.Context, partition int) (more bool, err 
 	for _, id := range gone {
 		keys := []string{
 			k.state(), k.gone(), k.copies(), k.holds(), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id),
-			k.ready(), k.handlers(), k.permits(id), k.paused(), k.rate(id),
+			k.ready(), k.handlers(), k.permits(id), k.paused(), k.rate(id), k.open(), k.breaker(id),
 		}
 		reply, err := s.run(ctx, s.scripts.Purge, keys, id, purgePage)
 		if err != nil {

@@ -57,7 +57,8 @@ func (s *Store) queueStatus(ctx context.Context, id string) (status router.Subsc
 			addOldest(&status, p, entries)
 		}
 	}
-	return status, nil
+	status.Breaker, err = s.breakerStatus(ctx, id)
+	return status, err
 }
 
 func addCounters(status *router.SubscriptionStatus, counters map[string]string) {

@@ -169,7 +169,15 @@ func (b *batchBuilder) enqueue(id string, position Position) bool {
 
 // queue is what the store has to know of a subscription.
 func (s *Subscription) queue() Queue {
-	return Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate}
+	return Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate, Breaker: s.breaker()}
+}
+
+// breaker is the one that stands before the sink. The failures of Go code say nothing of an endpoint.
+func (s *Subscription) breaker() Breaker {
+	if s.Sink.Kind == HandlerSink {
+		return Breaker{}
+	}
+	return s.Delivery.Breaker
 }
 
 // withoutQueue turns what a batch adds to one queue into dead letters, since the queue can't take it.

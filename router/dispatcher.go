@@ -357,7 +357,9 @@ func (d *dispatcher) conclude(j job, sub *Subscription, attempt Attempt) Settlem
 	if decision.Disable {
 		d.router.disable(d.sending, sub, StoppedGone, attempt)
 	}
-	return Settlement{Claimed: j.claimed, Verdict: decision.Verdict, After: decision.After, Attempt: attempt}
+	return Settlement{
+		Claimed: j.claimed, Verdict: decision.Verdict, After: decision.After, Attempt: attempt, Fault: attempt.Outcome.faultsEndpoint(),
+	}
 }
 
 // finish frees an attempt's slot and hands its result over.
@@ -389,7 +391,7 @@ func (d *dispatcher) settle(ctx context.Context, batch []Settlement) {
 	for {
 		settled, err := d.router.store.SettleDeliveries(ctx, d.partition, batch)
 		if err == nil {
-			d.settled(batch, settled)
+			d.settled(ctx, batch, settled)
 			return
 		}
 		d.router.failed(ctx, "record what became of deliveries", err)
@@ -400,7 +402,7 @@ func (d *dispatcher) settle(ctx context.Context, batch []Settlement) {
 	}
 }
 
-func (d *dispatcher) settled(batch []Settlement, settled []Settled) {
+func (d *dispatcher) settled(ctx context.Context, batch []Settlement, settled []Settled) {
 	for _, one := range batch {
 		d.router.config.Observer.Settled(one.Claimed.Queue.Kind, one.Verdict, 0)
 	}
@@ -414,4 +416,23 @@ func (d *dispatcher) settled(batch []Settlement, settled []Settled) {
 		}
 	}
 	d.wake(due)
+	for _, q := range settled {
+		if q.Failing > 0 {
+			d.disableFailing(ctx, batch, q)
+		}
+	}
+}
+
+// disableFailing disables a subscription whose endpoint has been failing for too long.
+func (d *dispatcher) disableFailing(ctx context.Context, batch []Settlement, q Settled) {
+	sub, ok := d.router.definitions.snapshot.Load().subscription(q.Queue.Subscription)
+	if limit := q.Queue.Breaker.DisableAfter.Std(); !ok || limit == 0 || q.Failing < limit {
+		return
+	}
+	for _, one := range batch {
+		if one.Fault && one.Claimed.Queue.Subscription == sub.ID {
+			d.router.disable(ctx, sub, StoppedFailing, one.Attempt)
+			return
+		}
+	}
 }

@@ -9,10 +9,12 @@ KEYS
   4 holds      hash    who keeps them
   5 gone       hash    deleted subscriptions
   6 paused     hash    paused subscriptions
-  7… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
+  7 open       hash    subscriptions whose breaker is open, and from when on it lets an attempt through
+  8… queues            seven for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash, breaker hash
 
 ARGV
-  1… queues    for each: subscription, how many at most, max in flight, lease in milliseconds, in how many milliseconds to look again at the earliest
+  1… queues    for each: subscription, how many at most, max in flight, lease in milliseconds, in how many milliseconds to look again at the earliest, "here"
+               (its breaker is) | "" (it has none, or permits were asked of it)
 
 RETURNS  {definitions' token, then for each queue: when the leases run out, number of deliveries that were tried before, for each: entry
          and attempt, number of fresh deliveries, their entries}
@@ -100,20 +102,41 @@ local function lease(queue, tried, fresh, expires)
   call_many('ZADD', queue.leases, leases)
 end
 
-for i = 7, #KEYS, 6 do
-  local arg = 1 + (i - 7) / 6 * 5
+-- How many deliveries may be taken, and when to look again at the earliest. An open breaker lets one through, when its time has come.
+local function allowed(queue)
+  if not queue.breaker then
+    return queue.want, queue.gate
+  end
+  local open = open_until(queue.breaker)
+  queue.probing = open and t >= open
+  if queue.probing then
+    return math.min(queue.want, 1), queue.gate
+  end
+  return open and 0 or queue.want, math.max(open or 0, queue.gate)
+end
+
+local any_open = redis.call('HLEN', KEYS[7]) > 0
+for i = 8, #KEYS, 7 do
+  local arg = 1 + (i - 8) / 7 * 6
+  local wait = tonumber(ARGV[arg + 4])
   local queue = {
     subscription = ARGV[arg], fresh = KEYS[i + 1], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
+    want = tonumber(ARGV[arg + 1]), gate = wait > 0 and t + wait or 0,
+    breaker = any_open and ARGV[arg + 5] == 'here' and { open = KEYS[7], state = KEYS[i + 6], subscription = ARGV[arg] },
   }
-  local want, max, wait = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 4])
-  local expires = int(t + tonumber(ARGV[arg + 3]))
+  local max, expires = tonumber(ARGV[arg + 2]), int(t + tonumber(ARGV[arg + 3]))
   if redis.call('HEXISTS', gone, queue.subscription) == 1 or redis.call('HEXISTS', paused, queue.subscription) == 1 then
     lease(queue, {}, {}, expires)
     redis.call('ZREM', KEYS[i], queue.subscription)
   else
+    local want, gate = allowed(queue)
     local tried, fresh = take(queue, want, max)
     lease(queue, tried, fresh, expires)
-    reschedule(KEYS[i], queue.subscription, queue.fresh, queue.retries, queue.leases, max, t, wait > 0 and t + wait or 0)
+    if queue.probing and #tried + #fresh > 0 then
+      begin_probe(queue.breaker, tried[1] and tried[1][1] or fresh[1], expires)
+      gate = math.max(gate, tonumber(expires))
+    end
+    reschedule(KEYS[i], queue.subscription, queue.fresh, queue.retries, queue.leases, max, t, gate)
   end
 end
 return result

@@ -17,6 +17,8 @@ KEYS
   12 permits   zset    the subscription's, if this is its home
   13 paused    hash    paused subscriptions
   14 rate      string  permits of the subscription's rate, if this is its home
+  15 open      hash    subscriptions whose breaker is open
+  16 breaker   hash    the subscription's, if this is its home
 
 ARGV
   1 subscription
@@ -56,9 +58,10 @@ end
 if not at_or_before(last, cursor) or (last == cursor and target ~= '') then
   return { 'wait', #dropped }
 end
-redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[12], KEYS[14])
+redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[12], KEYS[14], KEYS[16])
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[13], ARGV[1])
+redis.call('HDEL', KEYS[15], ARGV[1])
 redis.call('ZREM', KEYS[10], ARGV[1])
 redis.call('ZREM', KEYS[11], ARGV[1])
 return { 'done', #dropped }

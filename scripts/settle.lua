@@ -10,15 +10,18 @@ KEYS
   6 dead_at    zset    when they were made
   7 gone       hash    deleted subscriptions
   8 paused     hash    paused subscriptions
-  9… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
+  9 open       hash    subscriptions whose breaker is open, and from when on it lets an attempt through
+  10… queues           seven for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash, breaker hash
 
 ARGV
-  1… queues    for each: subscription, max in flight, number of results, lowest of their IDs; for each result five: entry, when its
-               lease runs out, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at once), delay in
-               milliseconds; then for each that is retry or dead, in order: record of the attempt (a JSON object), last error
+  1… queues    for each: subscription, max in flight, how many failures in a row open its breaker (0: it has none, or it is elsewhere), its pause in
+               milliseconds and the longest one, number of results, lowest of their IDs; for each result five: entry, when its lease runs out, attempt,
+               "delivered" | "retry" | "dead" | "back" (not attempted: due again at once), delay in milliseconds; then three for each that is retry or
+               dead, in order: record of the attempt (a JSON object), last error, "fault" (the endpoint is to blame) | "other"
 
-RETURNS  for each queue two: how many results came too late (the lease had run out and somebody else has the delivery, or the
-         subscription was deleted), and in how many milliseconds the queue has work again, or "idle"
+RETURNS  for each queue three: how many results came too late (the lease had run out and somebody else has the delivery, or the
+         subscription was deleted), in how many milliseconds the queue has work again, or "idle", and for how many milliseconds the endpoint has been failing,
+         if the breaker is open, else 0
 ]]
 local log, copies, holds, dead, dead_at, gone, paused = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local horizon = redis.call('HGET', KEYS[1], 'horizon') or '0-0'
@@ -80,6 +83,17 @@ local function count(queue)
   end
 end
 
+-- Notes what an attempt says of the endpoint. ("fault" stands there for attempts that tell of one only.)
+local function blame(results, entry, word, whose)
+  if word == 'delivered' then
+    results.delivered = true
+  elseif word ~= 'back' and whose == 'fault' then
+    results.faults, results[entry] = results.faults + 1, 'fault'
+  else
+    results[entry] = 'other'
+  end
+end
+
 -- Settles the results that begin at an argument; returns how many came too late and the argument behind them.
 local function settle(queue, first, results)
   local entries, mine = {}, {}
@@ -94,26 +108,36 @@ local function settle(queue, first, results)
     local told = word == 'retry' or word == 'dead'
     if held[i] and tonumber(held[i]) == tonumber(ARGV[arg + 1]) then
       mine[#mine + 1] = entry
+      blame(queue.results, entry, word, ARGV[detail + 2])
       verdicts[word](queue, entry, ARGV[arg + 2], ARGV[arg + 4], told and ARGV[detail])
       queue.last_error = told and ARGV[detail + 1] or queue.last_error
     end
-    detail = detail + (told and 2 or 0)
+    detail = detail + (told and 3 or 0)
   end
   call_many('ZREM', queue.leases, mine)
   return results - #mine, detail
 end
 
 local result, arg = {}, 1
-for i = 9, #KEYS, 6 do
+for i = 10, #KEYS, 7 do
   local queue = {
-    subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
-    delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
+    subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5], results = { faults = 0 },
+    delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 6], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
   }
   local max = tonumber(ARGV[arg + 1])
-  result[#result + 1], arg = settle(queue, arg + 4, tonumber(ARGV[arg + 2]))
+  local breaker = {
+    open = KEYS[9], state = KEYS[i + 6], subscription = queue.subscription,
+    threshold = tonumber(ARGV[arg + 2]), pause = tonumber(ARGV[arg + 3]), longest = tonumber(ARGV[arg + 4]),
+  }
+  result[#result + 1], arg = settle(queue, arg + 7, tonumber(ARGV[arg + 5]))
   count(queue)
+  local gate, failing = 0, 0
+  if breaker.threshold > 0 then
+    gate, failing = judge(breaker, queue.results, t)
+  end
   local still = queue.gone or redis.call('HEXISTS', paused, queue.subscription) == 1
-  local at = not still and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t, 0)
+  local at = not still and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t, gate)
   result[#result + 1] = at and int(math.max(0, at - t)) or 'idle'
+  result[#result + 1] = int(failing)
 end
 return result
