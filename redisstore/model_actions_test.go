@@ -342,6 +342,7 @@ func (w *world) settlement(t *rapid.T, c router.Claimed) router.Settlement {
 		Claimed: c, Verdict: rapid.SampledFrom([]router.Verdict{router.Delivered, router.Delivered, router.Retrying, router.Dead}).Draw(t, "verdict"),
 		Unstarted: rapid.IntRange(0, 5).Draw(t, "unstarted") == 0,
 	}
+	s.Early = rapid.SampledFrom([]time.Duration{0, 0, 4, 600}).Draw(t, "early") * time.Millisecond
 	if s.Verdict == router.Delivered {
 		s.Attempt.Outcome = router.OutcomeDelivered
 		return s

@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/streamlatch/streamlatch/router"
@@ -114,8 +115,12 @@ func (m *model) rate(q router.Queue, want int, slack time.Duration, back []strin
 		}
 	}
 	for _, text := range back {
+		text, early, begun := strings.Cut(text, ":")
 		if date := integer(text); counts[date] > 0 {
 			counts[date]--
+			if date = rounded(date - integer(early)); begun && date+per > m.now {
+				counts[date]++
+			}
 		}
 	}
 	for _, n := range counts {
@@ -125,13 +130,16 @@ func (m *model) rate(q router.Queue, want int, slack time.Duration, back []strin
 	counts[date] += taken
 	maps.DeleteFunc(counts, func(_ int64, n int) bool { return n == 0 })
 	for date := range counts {
+		if date <= m.now { // its attempt has begun
+			date += per
+		}
 		if first == 0 || date < first {
 			first = date
 		}
 	}
 	m.rates[q.Subscription] = modelRate{counts, per}
 	if taken < want {
-		wait = max(first+per-m.now, 1)
+		wait = max(first-m.now, 1)
 	}
 	return modelGrant{taken, decimal(date)}, wait
 }
@@ -141,12 +149,16 @@ type modelGrant struct {
 	date string
 }
 
-// returnRate: an attempt that was not made does not count.
+// returnRate: an attempt that was not made does not count, and one that began earlier than it might have counts from when it did.
 func (m *model) returnRate(group []router.Settlement) {
 	var back []string
 	for _, s := range group {
-		if s.Unstarted && s.Claimed.Date != "" {
+		switch {
+		case s.Claimed.Date == "":
+		case s.Unstarted:
 			back = append(back, s.Claimed.Date)
+		case s.Early > 0:
+			back = append(back, s.Claimed.Date+":"+decimal(s.Early.Milliseconds()))
 		}
 	}
 	if back != nil || m.several() {

@@ -288,7 +288,10 @@ var listed = []mutation{
 	{"permit", "  elseif t < open then", "  elseif false then"},
 	{"permit", "  return math.min(want, 1), 0", "  return want, 0"},
 	{"permit", "if open > 0 and taken > 0 then", "if open > 0 then"},
-	{"permit", "(not first or date < first)", "not first"},
+	{"permit", "(not first or at < first)", "not first"},
+	{"permit", "date > t and date or date + per", "date + per"},
+	{"permit", "if early and rounded(date - early) + per > t then", "if early then"},
+	{"permit", "        count(rounded(date - early), 1)\n", ""},
 	{"permit", "  write_rate()\nend", "end"},
 
 	{"lease", "owner ~= ARGV[1] and (left > 0", "(left > 0"},

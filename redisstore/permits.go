@@ -63,7 +63,7 @@ func permitName(token string, n int) string { return token + " " + strconv.Itoa(
 // returned are permits that are given back.
 type returned struct {
 	names []string // of those in flight, each with what the attempt says of the endpoint
-	dates []string // of those of the rate
+	dates []string // of those of the rate, as permit.lua has them
 }
 
 func (r *returned) add(name, says string) { r.names = append(r.names, name, says) }
@@ -127,7 +127,8 @@ func (s *Store) returnUnused(ctx context.Context, claims []router.Claim, all []p
 	}
 }
 
-// returnPermits gives back the permits of attempts that are over, with what they say of the endpoint, and those of the rate of attempts that were not made.
+// returnPermits gives back the permits of attempts that are over, with what they say of the endpoint, and those of the rate of attempts that were not made, or
+// began earlier than they might have.
 // Of late attempts nothing is said: the subscription may be gone.
 func (s *Store) returnPermits(ctx context.Context, groups [][]router.Settlement, settled []router.Settled) {
 	for i, group := range groups {
@@ -136,8 +137,11 @@ func (s *Store) returnPermits(ctx context.Context, groups [][]router.Settlement,
 			if one.Claimed.Permit != "" {
 				back.add(one.Claimed.Permit, verdictOn(one, settled[i].Lost > 0))
 			}
-			if one.Unstarted && one.Claimed.Date != "" {
-				back.dates = append(back.dates, one.Claimed.Date)
+			switch date := one.Claimed.Date; {
+			case date != "" && one.Unstarted:
+				back.dates = append(back.dates, date)
+			case date != "" && one.Early >= time.Millisecond:
+				back.dates = append(back.dates, date+":"+strconv.FormatInt(one.Early.Milliseconds(), 10))
 			}
 		}
 		settled[i].Failing = max(settled[i].Failing, s.giveBack(ctx, group[0].Claimed.Queue, back))

@@ -269,7 +269,8 @@ func (d *dispatcher) start(jobs ...job) {
 type job struct {
 	claimed Claimed
 	record  Record
-	pass    pass // where the queue has a rate
+	pass    pass          // where the queue has a rate
+	early   time.Duration // how much sooner than it has to it began
 }
 
 // pass is the time within which an attempt has to begin for its permit to hold.
@@ -278,14 +279,15 @@ type pass struct {
 	slack time.Duration
 }
 
-// expired tells whether an attempt that would begin now comes too late for its permit.
-func (d *dispatcher) expired(j job) bool {
+// begin tells whether an attempt that begins now comes in time for its permit.
+func (d *dispatcher) begin(j *job) bool {
 	if j.claimed.Queue.Rate.Limit == 0 {
-		return false
+		return true
 	}
 	took := time.Since(j.pass.asked)
 	d.router.slack.observe(took)
-	return took > j.pass.slack
+	j.early = j.pass.slack - took
+	return j.early >= 0
 }
 
 // load returns the events of deliveries: those routed here a moment ago are at hand.
@@ -313,7 +315,7 @@ func (d *dispatcher) load(ctx context.Context, claimed []Claimed) ([]Record, err
 // work makes one attempt, and sees to it that what becomes of the delivery is recorded.
 func (d *dispatcher) work(j job) {
 	sub, ok := d.router.definitions.snapshot.Load().subscription(j.claimed.Queue.Subscription)
-	if !ok || d.expired(j) { // deleted since; what is left of its queue goes too
+	if !ok || !d.begin(&j) { // deleted since; what is left of its queue goes too
 		d.finish(Settlement{Claimed: j.claimed, Unstarted: true})
 		return
 	}
@@ -358,7 +360,7 @@ func (d *dispatcher) conclude(j job, sub *Subscription, attempt Attempt) Settlem
 		d.router.disable(d.sending, sub, StoppedGone, attempt)
 	}
 	return Settlement{
-		Claimed: j.claimed, Verdict: decision.Verdict, After: decision.After, Attempt: attempt, Fault: attempt.Outcome.faultsEndpoint(),
+		Claimed: j.claimed, Verdict: decision.Verdict, After: decision.After, Attempt: attempt, Fault: attempt.Outcome.faultsEndpoint(), Early: j.early,
 	}
 }
 

@@ -146,6 +146,7 @@ type Settlement struct {
 	After     time.Duration // Retrying: when it is due again
 	Attempt   Attempt       // recorded unless the verdict is Delivered
 	Unstarted bool          // nothing was attempted: the delivery goes back as it was
+	Early     time.Duration // how much sooner the attempt began than its claim's Slack allows, where the queue has a rate
 	Fault     bool          // the endpoint is to blame for the failure, which counts for the breaker
 }
 

@@ -22,7 +22,8 @@ ARGV
   9 pause      of the breaker, in milliseconds
   10 longest    pause
   11 subscription
-  12 dates      number of permits of the rate that are given back; their dates
+  12 dates      number of permits of the rate that are told of; for each its date: it is given back; or its date, a colon, and by how many milliseconds
+                before that the attempt has begun
   … back       permits in flight that are given back: for each, its name and what the attempt says of the endpoint: "delivered" | "fault" | "other"
 
 RETURNS  {number of permits taken, milliseconds until there may be another one, if the rate or the breaker is why there are too few, else 0, date of those of
@@ -76,15 +77,17 @@ local function write_rate()
   redis.call('SET', rate, table.concat(list, ' '), 'PX', int(2 * per + 60000))
 end
 
--- When the first of those that count does not count any more.
+-- In how many milliseconds there may be another permit: when the first of those that count does not any more, or can't come back any more, since its attempt
+-- has begun.
 local function next_permit()
   local first
   for _, date in ipairs(dates) do
-    if counts[date] > 0 and (not first or date < first) then
-      first = date
+    local at = date > t and date or date + per
+    if counts[date] > 0 and (not first or at < first) then
+      first = at
     end
   end
-  return math.max(1, first + per - t)
+  return math.max(1, first - t)
 end
 
 local results = { faults = 0 }
@@ -92,9 +95,13 @@ local results = { faults = 0 }
 local function give_back()
   local last = 12 + tonumber(ARGV[12])
   for i = 13, last do
-    local date = tonumber(ARGV[i])
+    local date, early = string.match(ARGV[i], '^(%d+):?(%d*)$')
+    date, early = tonumber(date), tonumber(early)
     if counts[date] and counts[date] > 0 then
       count(date, -1)
+      if early and rounded(date - early) + per > t then
+        count(rounded(date - early), 1)
+      end
     end
   end
   for i = last + 1, #ARGV, 2 do
