@@ -33,6 +33,9 @@ import (
 //	a:<sub>        hash    entry → number of attempts, then a line for each that failed   until settled
 //	c:<sub>        hash    counters: popped (entries ever taken from q), delivered, dead, the subscription's
 //	                       not_queued, last_success, last_failure, last_error
+//	o:<sub>        hash    of an ordered queue: lane → the entry that is its first, which no other   while it is not done
+//	                       one of the lane is leased before
+//	w:<sub>        zset    lane + " " + position + " " + entry, behind others of its lane   until it is its first
 //	triggers       zset    trigger + ":" + generation → when to look at its partials:     while it has any
 //	                       no later than the first of them needs it, or +inf
 //	t:<trg>:<gen>  zset    hash of a key → the next deadline of its partial, or when      while it has partials
@@ -59,7 +62,7 @@ import (
 //	replicas       hash    replica → what it says of itself                               while it says so
 //	replicas:seen  zset    replica → when it said so                                      while it says so
 //
-// An entry is a stream ID, followed by a suffix where an event is delivered to a subscription more than once.
+// An entry is a stream ID, followed by a suffix where an event is delivered to a subscription more than once, and in an ordered queue by "#" and its lane.
 type keys struct {
 	prefix string // "sl:{0}:"
 }
@@ -88,6 +91,8 @@ func (k keys) retries(subscription string) string  { return k.prefix + "r:" + su
 func (k keys) leases(subscription string) string   { return k.prefix + "l:" + subscription }
 func (k keys) attempts(subscription string) string { return k.prefix + "a:" + subscription }
 func (k keys) counters(subscription string) string { return k.prefix + "c:" + subscription }
+func (k keys) lanes(subscription string) string    { return k.prefix + "o:" + subscription }
+func (k keys) waiting(subscription string) string  { return k.prefix + "w:" + subscription }
 func (k keys) permits(subscription string) string  { return k.prefix + "p:" + subscription }
 func (k keys) breaker(subscription string) string  { return k.prefix + "b:" + subscription }
 func (k keys) rate(subscription string) string     { return k.prefix + "n:" + subscription }

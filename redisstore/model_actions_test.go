@@ -71,8 +71,9 @@ func (w *world) turnClockBack(t *rapid.T) {
 
 // someEvent draws from few identities, each with two contents.
 func (w *world) someEvent(t *rapid.T) router.Event {
+	id := rapid.IntRange(0, 40).Draw(t, "id")
 	e, err := router.NewEvent(router.EventFields{
-		ID: fmt.Sprint("e", rapid.IntRange(0, 40).Draw(t, "id")), Source: "/m", Type: "x.y", DataKind: router.JSONData,
+		ID: fmt.Sprint("e", id), Source: "/m", Type: "x.y", DataKind: router.JSONData, Subject: []string{"", "a", "b"}[id%3],
 		Data: rapid.SampledFrom([]string{`"a"`, `"a"`, `"a"`, `"b"`}).Draw(t, "content"),
 	})
 	require.NoError(t, err)
@@ -174,6 +175,9 @@ func (w *world) match(t *rapid.T, b *router.Batch, sub router.Subscription, reco
 		case 1, 2, 3, 4, 5:
 		default:
 			e.Entries = append(e.Entries, r.Position)
+			if sub.Delivery.Ordered {
+				e.Lanes = append(e.Lanes, r.Event.Lane())
+			}
 		}
 	}
 	if len(e.Entries) > 0 {
@@ -305,6 +309,7 @@ func (w *world) claimAsModel(t *rapid.T, p *modelPartition, claims []router.Clai
 	w.held = append(w.held, got...)
 	for i := range got {
 		got[i].Permit = ""
+		require.True(t, p.queue(got[i].Queue.Subscription).isNext(got[i].Entry.Position), "what was queued of its lane before it is done")
 	}
 	require.Equal(t, expected, got)
 	for _, c := range claims {

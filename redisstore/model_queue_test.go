@@ -10,11 +10,14 @@ import (
 	"github.com/streamlatch/streamlatch/router"
 )
 
-// modelQueue is a subscription's queue in one partition. A delivery is in one of fresh, retries and leases, and then done, for good.
+// modelQueue is a subscription's queue in one partition. A delivery is in one of fresh, waiting, retries and leases, and then done, for good.
 type modelQueue struct {
 	fresh     []router.Position
-	retries   map[router.Position]int64 // when it is due
-	leases    map[router.Position]int64 // when the lease runs out, which also names it
+	lane      map[router.Position]string   // of those that were queued when the subscription was ordered
+	first     map[string]router.Position   // of each lane, while it is not done
+	waiting   map[string][]router.Position // behind it, in log order
+	retries   map[router.Position]int64    // when it is due
+	leases    map[router.Position]int64    // when the lease runs out, which also names it
 	attempts  map[router.Position][]router.Attempt
 	enqueued  map[router.Position]bool // all there ever were
 	done      map[router.Position]bool // delivered or dead
@@ -31,6 +34,7 @@ func (p *modelPartition) queue(id string) *modelQueue {
 		p.queues[id] = &modelQueue{
 			retries: map[router.Position]int64{}, leases: map[router.Position]int64{}, attempts: map[router.Position][]router.Attempt{},
 			enqueued: map[router.Position]bool{}, done: map[router.Position]bool{},
+			lane: map[router.Position]string{}, first: map[string]router.Position{}, waiting: map[string][]router.Position{},
 		}
 	}
 	return p.queues[id]
@@ -38,6 +42,9 @@ func (p *modelPartition) queue(id string) *modelQueue {
 
 func (q *modelQueue) outstanding() []router.Position {
 	all := slices.Clone(q.fresh)
+	for _, behind := range q.waiting {
+		all = append(all, behind...)
+	}
 	all = slices.AppendSeq(all, maps.Keys(q.retries))
 	return slices.AppendSeq(all, maps.Keys(q.leases))
 }
@@ -51,7 +58,7 @@ func due(set map[router.Position]int64, now int64) []router.Position {
 		}
 	}
 	slices.SortFunc(list, func(a, b router.Position) int {
-		return cmp.Or(cmp.Compare(set[a], set[b]), compareText(a.ID(), b.ID())) // as Redis orders equal scores
+		return cmp.Or(cmp.Compare(set[a], set[b]), compareText(a.ID()+"#", b.ID()+"#")) // as Redis orders equal scores
 	})
 	return list
 }
@@ -82,6 +89,12 @@ func (p *modelPartition) enqueue(now int64, e router.Enqueue, applied *router.Ap
 		return
 	}
 	room := 0
+	if e.Lanes != nil {
+		e.Take = 0 // claims look at lanes
+		for i, position := range e.Entries {
+			q.lane[position] = e.Lanes[i]
+		}
+	}
 	if _, paused := p.paused[e.Queue.Subscription]; len(q.fresh) == 0 && !paused {
 		room = max(e.Queue.MaxInFlight-len(q.leases), 0)
 	}
@@ -200,7 +213,7 @@ func (p *modelPartition) claim(now int64, c router.Claim, permits modelPermits, 
 	take := func(position router.Position) {
 		q.leases[position] = expires
 		one := claimedAs(c.Queue, position, q.tried(position)+1, expires)
-		one.Date = permits.date
+		one.Date, one.Name = permits.date, q.name(position)
 		claimed = append(claimed, one)
 	}
 	if p.stands(c.Queue.Subscription) {
@@ -235,11 +248,59 @@ func (q *modelQueue) take(now int64, want, maxInFlight int, take func(router.Pos
 		delete(q.retries, position)
 		take(position)
 	}
-	fresh := q.fresh[:min(len(q.fresh), room-len(retries))]
-	q.fresh = slices.Clone(q.fresh[len(fresh):])
-	for _, position := range fresh {
-		take(position)
+	for room -= len(retries); room > 0 && len(q.fresh) > 0; {
+		position := q.fresh[0]
+		q.fresh = slices.Clone(q.fresh[1:])
+		if q.goesFirst(position) {
+			take(position)
+			room--
+		}
 	}
+}
+
+// goesFirst: of a lane one delivery at a time is under way or waits for another attempt; the others wait behind it.
+func (q *modelQueue) goesFirst(position router.Position) bool {
+	lane, ok := q.lane[position]
+	if !ok {
+		return true
+	}
+	if _, taken := q.first[lane]; taken {
+		q.waiting[lane] = append(q.waiting[lane], position)
+		return false
+	}
+	q.first[lane] = position
+	return true
+}
+
+// advance: when the first of a lane is done, the next one comes forward.
+func (q *modelQueue) advance(now int64, position router.Position) {
+	lane, ok := q.lane[position]
+	switch behind := q.waiting[lane]; {
+	case !ok:
+	case len(behind) == 0:
+		delete(q.first, lane)
+		delete(q.waiting, lane)
+	default:
+		q.first[lane], q.waiting[lane], q.retries[behind[0]] = behind[0], behind[1:], now
+	}
+}
+
+// name is how the delivery is called in the queue.
+func (q *modelQueue) name(position router.Position) string {
+	if lane, ok := q.lane[position]; ok {
+		return position.ID() + "#" + lane
+	}
+	return position.ID()
+}
+
+// isNext tells whether all that was queued of its lane before it is done.
+func (q *modelQueue) isNext(position router.Position) bool {
+	for other := range q.enqueued {
+		if lane, ok := q.lane[position]; ok && q.lane[other] == lane && other.Compare(position) < 0 && !q.done[other] {
+			return false
+		}
+	}
+	return true
 }
 
 // tried is how many attempts at a delivery there were.
@@ -323,11 +384,13 @@ func (p *modelPartition) settle(now int64, s router.Settlement) (held bool) {
 		q.delivered++
 		q.success = now
 		q.finish(position)
+		q.advance(now, position)
 	case s.Verdict == router.Dead:
 		q.fail(now, s)
 		q.dead++
 		p.bury(now, deadName{position, s.Claimed.Queue.Subscription}, q.attempts[position])
 		q.finish(position)
+		q.advance(now, position)
 	default:
 		q.fail(now, s)
 		q.retries[position] = now + s.After.Milliseconds()

@@ -2,7 +2,9 @@ package redisstore_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,6 +39,8 @@ type storedQueue struct {
 	Permits  map[string]int64
 	Rate     map[string]int64
 	Breaker  map[string]string
+	Lanes    map[string]string
+	Waiting  []string
 }
 
 // retained is what Redis keeps of events: which, beyond the log, and for whom.
@@ -78,12 +82,12 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 func (w *world) lookAtQueue(ctx context.Context, pipe redis.Pipeliner, key func(string) string, id string) func() storedQueue {
 	fresh, attempts, counters := pipe.LRange(ctx, key("q:"+id), 0, -1), pipe.HGetAll(ctx, key("a:"+id)), pipe.HGetAll(ctx, key("c:"+id))
 	retries, leases := pipe.ZRangeWithScores(ctx, key("r:"+id), 0, -1), pipe.ZRangeWithScores(ctx, key("l:"+id), 0, -1)
-	breaker := pipe.HGetAll(ctx, key("b:"+id))
+	breaker, lanes, waiting := pipe.HGetAll(ctx, key("b:"+id)), pipe.HGetAll(ctx, key("o:"+id)), pipe.ZRange(ctx, key("w:"+id), 0, -1)
 	permits, rate := pipe.ZRangeWithScores(ctx, key("p:"+id), 0, -1), pipe.MGet(ctx, key("n:"+id))
 	return func() storedQueue {
 		q := storedQueue{
 			Fresh: fresh.Val(), Retries: scores(retries.Val()), Leases: scores(leases.Val()), Attempts: attempts.Val(), Counters: counters.Val(),
-			Permits: scores(permits.Val()), Rate: w.m.rates[id].count(w.m.now, rateOf(rate.Val()[0])), Breaker: breaker.Val(),
+			Permits: scores(permits.Val()), Rate: w.m.rates[id].count(w.m.now, rateOf(rate.Val()[0])), Breaker: breaker.Val(), Lanes: lanes.Val(), Waiting: waiting.Val(),
 		}
 		delete(q.Counters, "popped") // how the script finds its place again, which nobody else sees
 		for entry, text := range q.Attempts {
@@ -95,7 +99,7 @@ func (w *world) lookAtQueue(ctx context.Context, pipe redis.Pipeliner, key func(
 
 // add takes a queue in unless it is empty.
 func (s *stored) add(id string, q storedQueue) {
-	if len(q.Fresh)+len(q.Retries)+len(q.Leases)+len(q.Attempts)+len(q.Counters)+len(q.Permits)+len(q.Rate)+len(q.Breaker) > 0 {
+	if len(q.Fresh)+len(q.Retries)+len(q.Leases)+len(q.Attempts)+len(q.Counters)+len(q.Permits)+len(q.Rate)+len(q.Breaker)+len(q.Lanes)+len(q.Waiting) > 0 {
 		s.Queues[id] = q
 	}
 }
@@ -180,16 +184,23 @@ func (w *world) expected(p *modelPartition) stored {
 }
 
 func (q *modelQueue) expected() storedQueue {
-	s := storedQueue{Fresh: []string{}, Retries: ids(q.retries), Leases: ids(q.leases), Attempts: map[string]string{}, Counters: map[string]string{}, Permits: map[string]int64{}, Rate: map[string]int64{}, Breaker: map[string]string{}}
+	s := storedQueue{Fresh: []string{}, Retries: q.names(q.retries), Leases: q.names(q.leases), Lanes: map[string]string{}, Waiting: []string{}, Attempts: map[string]string{}, Counters: map[string]string{}, Permits: map[string]int64{}, Rate: map[string]int64{}, Breaker: map[string]string{}}
 	for _, position := range q.fresh {
-		s.Fresh = append(s.Fresh, position.ID())
+		s.Fresh = append(s.Fresh, q.name(position))
 	}
+	for lane, position := range q.first {
+		s.Lanes[lane] = q.name(position)
+		for _, behind := range q.waiting[lane] {
+			s.Waiting = append(s.Waiting, fmt.Sprintf("%s %020d-%020d %s", lane, behind.MS, behind.Seq, q.name(behind)))
+		}
+	}
+	slices.Sort(s.Waiting)
 	for position, attempts := range q.attempts {
 		words := []string{strconv.Itoa(len(attempts))}
 		for _, a := range attempts {
 			words = append(words, string(a.Outcome))
 		}
-		s.Attempts[position.ID()] = strings.Join(words, " ")
+		s.Attempts[q.name(position)] = strings.Join(words, " ")
 	}
 	for name, n := range map[string]int64{"delivered": q.delivered, "dead": q.dead, "not_queued": q.notQueued, "last_success": q.success, "last_failure": q.failure} {
 		if n != 0 {
@@ -202,10 +213,10 @@ func (q *modelQueue) expected() storedQueue {
 	return s
 }
 
-func ids(set map[router.Position]int64) map[string]int64 {
+func (q *modelQueue) names(set map[router.Position]int64) map[string]int64 {
 	named := make(map[string]int64, len(set))
 	for position, at := range set {
-		named[position.ID()] = at
+		named[q.name(position)] = at
 	}
 	return named
 }

@@ -215,7 +215,7 @@ func (p *modelPartition) purge(id string) (forgotten bool) {
 	for _, position := range q.outstanding() {
 		q.finish(position)
 	}
-	q.fresh, q.retries, q.leases = nil, map[router.Position]int64{}, map[router.Position]int64{}
+	q.fresh, q.retries, q.leases, q.waiting = nil, map[router.Position]int64{}, map[router.Position]int64{}, map[string][]router.Position{}
 	if last.Compare(p.applied()) > 0 {
 		return false
 	}

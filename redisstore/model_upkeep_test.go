@@ -91,6 +91,7 @@ func (w *world) definition(t *rapid.T, name string, kind router.SinkKind) router
 	sub.Delivery.Rate = rapid.SampledFrom([]router.Rate{
 		{}, {}, {Limit: 1, Per: router.Duration(time.Second)}, {Limit: 4, Per: router.Duration(time.Second)}, {Limit: 2, Per: router.Duration(time.Hour)},
 	}).Draw(t, "rate")
+	sub.Delivery.Ordered = rapid.IntRange(0, 2).Draw(t, "ordered") == 0
 	sub.Delivery.Breaker = rapid.SampledFrom([]router.Breaker{
 		{}, {Failures: 1, Pause: router.Duration(time.Second)}, {Failures: 3, Pause: router.Duration(20 * time.Millisecond)}, {Failures: 2, Pause: router.Duration(10 * time.Minute)},
 	}).Draw(t, "breaker")

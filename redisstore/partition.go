@@ -128,8 +128,8 @@ func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 		id := e.Queue.Subscription
 		keys = append(keys, k.fresh(id), k.leases(id), k.counters(id))
 		args = append(args, id, schedule(e.Queue), e.Queue.MaxInFlight, s.atOnce(e), e.Lease.Milliseconds(), len(e.Entries))
-		for _, position := range e.Entries {
-			args = append(args, position.ID())
+		for i, position := range e.Entries {
+			args = append(args, entryName(position, e.Lanes, i))
 		}
 	}
 	keys, args = s.appendWork(k, b.Work, keys, args)
@@ -139,9 +139,17 @@ func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 	return keys, args
 }
 
-// atOnce is how many deliveries apply may lease: none where that takes permits.
+// entryName is a fresh delivery in a queue, which has lanes or has none.
+func entryName(position router.Position, lanes []string, i int) string {
+	if lanes == nil {
+		return position.ID()
+	}
+	return position.ID() + "#" + lanes[i]
+}
+
+// atOnce is how many deliveries apply may lease: none where that takes permits, or the lanes have to be looked at.
 func (s *Store) atOnce(e router.Enqueue) int {
-	if s.needsPermits(e.Queue) {
+	if s.needsPermits(e.Queue) || e.Lanes != nil {
 		return 0
 	}
 	return e.Take

@@ -72,7 +72,7 @@ func (s *Store) claimCall(partition int, claims []router.Claim, permits []permit
 	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.gone(), k.paused(), k.open())
 	for i, c := range claims {
 		id := c.Queue.Subscription
-		keys = append(keys, s.scheduleKey(partition, c.Queue.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.breaker(id))
+		keys = append(keys, s.scheduleKey(partition, c.Queue.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.breaker(id), k.lanes(id), k.waiting(id))
 		args = append(args, id, permits[i].left, c.Queue.MaxInFlight, c.Lease.Milliseconds(), permits[i].wait.Milliseconds(), s.breakerHere(c.Queue))
 	}
 	return keys, args
@@ -134,9 +134,10 @@ func (r *replyReader) integer() int {
 }
 
 func parseEntry(partition int, word string) (router.Entry, error) {
-	id, suffix := word, ""
-	if i := strings.IndexByte(word, '~'); i >= 0 {
-		id, suffix = word[:i], word[i:]
+	id, _, _ := strings.Cut(word, "#")
+	suffix := ""
+	if i := strings.IndexByte(id, '~'); i >= 0 {
+		id, suffix = id[:i], id[i:]
 	}
 	position, err := router.ParseStreamID(partition, id)
 	return router.Entry{Position: position, Suffix: suffix}, err
@@ -199,7 +200,7 @@ func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []
 	for _, group := range groups {
 		q := group[0].Claimed.Queue
 		id := q.Subscription
-		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.breaker(id))
+		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.breaker(id), k.lanes(id), k.waiting(id))
 		args = append(args, id, q.MaxInFlight)
 		args = append(appendBreaker(args, q, !s.countsInFlight()), len(group), lowest(group).ID())
 		var details []any

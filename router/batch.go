@@ -130,7 +130,7 @@ func (b *batchBuilder) add(record Record, targets []string, offers []matchedOffe
 		offers = offers[after:]
 	}
 	for _, id := range targets {
-		if b.entries == batchEntries || !b.enqueue(id, record.Position) {
+		if b.entries == batchEntries || !b.enqueue(id, record) {
 			return false
 		}
 		b.batch.To = Cursor{Position: record.Position, Target: id}
@@ -148,7 +148,7 @@ func (b *batchBuilder) add(record Record, targets []string, offers []matchedOffe
 }
 
 // enqueue adds a delivery; false: the batch has no room for another queue.
-func (b *batchBuilder) enqueue(id string, position Position) bool {
+func (b *batchBuilder) enqueue(id string, record Record) bool {
 	i, known := b.queues[id]
 	if !known {
 		if len(b.queues) == batchQueues {
@@ -162,7 +162,11 @@ func (b *batchBuilder) enqueue(id string, position Position) bool {
 		b.queues[id] = i
 		b.batch.Enqueues = append(b.batch.Enqueues, Enqueue{Queue: sub.queue()})
 	}
-	b.batch.Enqueues[i].Entries = append(b.batch.Enqueues[i].Entries, position)
+	e := &b.batch.Enqueues[i]
+	e.Entries = append(e.Entries, record.Position)
+	if sub, ok := b.snapshot.subscription(id); ok && sub.Delivery.Ordered {
+		e.Lanes = append(e.Lanes, record.Event.Lane())
+	}
 	b.entries++
 	return true
 }

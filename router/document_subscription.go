@@ -221,13 +221,7 @@ func (d *Delivery) read(o *docObject) {
 	o.get("max_in_flight").integer(&d.MaxInFlight)
 	o.get("rate").object(d.Rate.read)
 	o.get("breaker").object(d.Breaker.read)
-	ordered := false
-	if n := o.get("ordered"); n.present() {
-		n.bool(&ordered)
-		if ordered {
-			n.faults.add(n.at, "true is not available in this version")
-		}
-	}
+	o.get("ordered").bool(&d.Ordered)
 }
 
 // SubscriptionView is how a subscription is shown.
@@ -379,6 +373,9 @@ func (d Delivery) write(w *jsonWriter) {
 	w.integer("max_in_flight", d.MaxInFlight)
 	d.Rate.write(w)
 	d.Breaker.write(w)
+	if d.Ordered {
+		w.bool("ordered", true)
+	}
 	w.close('}')
 }
 

@@ -54,7 +54,7 @@ func TestASubscriptionIsReadAsItIsWritten(t *testing.T) {
 		"filter": {"types": ["order.*"], "filters": [{"prefix": {"source": "/shop"}}], "pattern": {"data": {"total": [{"numeric": [">", 100.0]}]}}},
 		"sink": {"kind": "webhook", "url": "https://billing.example/hook", "mode": "binary", "headers": {"x-team": "a"}, "timeout": "1m30s", "secret": "`+signingSecret+`"},
 		"delivery": {"retry": {"schedule": [], "jitter": 1}, "max_in_flight": 1000, "rate": {"limit": 100, "per": "1m"},
-			"breaker": {"failures": 3, "pause": "1m", "disable_after": "0s"}, "ordered": false}
+			"breaker": {"failures": 3, "pause": "1m", "disable_after": "0s"}, "ordered": true}
 	}`, Rules{})
 	require.Equal(t, Subscription{
 		Name: "orders-to-billing", Title: "Orders → billing",
@@ -66,7 +66,7 @@ func TestASubscriptionIsReadAsItIsWritten(t *testing.T) {
 			Kind: WebhookSink, URL: "https://billing.example/hook", Mode: Binary, Headers: map[string]string{"x-team": "a"},
 			Timeout: Duration(90 * time.Second), Secret: signingSecret,
 		},
-		Delivery: Delivery{Retry: Retry{Schedule: []Duration{}, Jitter: 1}, MaxInFlight: 1000, Rate: Rate{Limit: 100, Per: Duration(time.Minute)}, Breaker: Breaker{Failures: 3, Pause: Duration(time.Minute)}},
+		Delivery: Delivery{Retry: Retry{Schedule: []Duration{}, Jitter: 1}, MaxInFlight: 1000, Rate: Rate{Limit: 100, Per: Duration(time.Minute)}, Breaker: Breaker{Failures: 3, Pause: Duration(time.Minute)}, Ordered: true},
 	}, s)
 }
 
@@ -156,7 +156,7 @@ func TestEachFaultOfASubscriptionIsNamedAtItsPlace(t *testing.T) {
 			"body.delivery.breaker.probes: is not a known field", "body.delivery.breaker.failures: must be from 0 to 1000",
 			"body.delivery.breaker.pause: must be from 100ms to 1h", "body.delivery.breaker.disable_after: must be 0s, for never, or from 1m to 365d",
 		}},
-		"ordered": {with(`"delivery": {"ordered": true}`), []string{"body.delivery.ordered: true is not available in this version"}},
+		"ordered": {with(`"delivery": {"ordered": "yes"}`), []string{"body.delivery.ordered: must be a boolean, not a string"}},
 		"several": {`{"name": "-", "sink": {"kind": "webhook", "url": 1, "timeout": "1h"}, "delivery": {"max_in_flight": 5000, "x": 1}}`, []string{
 			"body.sink.url: must be a string, not a number", "body.delivery.x: is not a known field",
 			"body.name: must be " + nameRule, "body.sink.timeout: must be from 100ms to 5m",
@@ -359,10 +359,10 @@ func TestAPatchIsRefusedWhereItsResultWouldBe(t *testing.T) {
 			"body.sink.url: is not a known field", "body.sink.mode: is not a known field",
 			"body.sink.headers: is not a known field", "body.sink.secret: is not a known field",
 		}},
-		`{"titel": "a"}`:                                {Invalid, []string{"body.titel: is not a known field"}},
-		`{"titel": null}`:                               {Invalid, []string{"body.titel: is not a known field"}},
-		`{"sink": {"URL": null}}`:                       {Invalid, []string{`body.sink.URL: is not a known field; did you mean "url"?`}},
-		`{"delivery": {"ordered": true}, "nope": null}`: {Invalid, []string{"body.nope: is not a known field", "body.delivery.ordered: true is not available in this version"}},
+		`{"titel": "a"}`:                             {Invalid, []string{"body.titel: is not a known field"}},
+		`{"titel": null}`:                            {Invalid, []string{"body.titel: is not a known field"}},
+		`{"sink": {"URL": null}}`:                    {Invalid, []string{`body.sink.URL: is not a known field; did you mean "url"?`}},
+		`{"delivery": {"ordered": 1}, "nope": null}`: {Invalid, []string{"body.nope: is not a known field", "body.delivery.ordered: must be a boolean, not a number"}},
 	} {
 		_, err := PatchSubscription(billing(), []byte(patch), Rules{})
 		code, got := problems(t, err)

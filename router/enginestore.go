@@ -26,6 +26,7 @@ type Queue struct {
 type Enqueue struct {
 	Queue   Queue
 	Entries []Position
+	Lanes   []string      // of each entry, where the queue is ordered: see Event.Lane. nil: it is not
 	Take    int           // how many of them to lease at once, if the queue is empty and has room in flight
 	Lease   time.Duration // for how long
 }
@@ -169,7 +170,8 @@ type QueueStore interface {
 	// ClaimDeliveries leases deliveries. A queue's deliveries in flight never exceed its MaxInFlight, over all replicas and
 	// partitions. If none is attempted that was not begun within its claim's Slack from the call on, then no window of Rate.Per sees more attempts begin
 	// than Rate.Limit, whatever becomes of the replicas. While the queue's breaker is open, one delivery at a time is leased, when it is time for one.
-	// Nothing of a paused subscription is. token is the partition's definitions.
+	// Nothing of a paused subscription is. Of the deliveries of one lane, one is leased at a time, in the order in which they were queued: the next one when
+	// that one is delivered or dead. token is the partition's definitions.
 	ClaimDeliveries(ctx context.Context, partition int, claims []Claim) (claimed []Claimed, token string, err error)
 	// LoadEvents returns the events at these positions of one partition, from the log or from the copies that were kept.
 	LoadEvents(ctx context.Context, partition int, positions []Position) ([]Record, error)

@@ -76,6 +76,7 @@ type Delivery struct {
 	MaxInFlight int     `json:"max_in_flight"`
 	Rate        Rate    `json:"rate"`
 	Breaker     Breaker `json:"breaker"`
+	Ordered     bool    `json:"ordered,omitempty"` // one at a time per partition key, else subject
 }
 
 // Retry is when failed attempts are made again: attempt n+1 follows attempt n after Schedule[n-1], give or take Jitter

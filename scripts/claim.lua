@@ -10,7 +10,8 @@ KEYS
   5 gone       hash    deleted subscriptions
   6 paused     hash    paused subscriptions
   7 open       hash    subscriptions whose breaker is open, and from when on it lets an attempt through
-  8… queues            seven for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash, breaker hash
+  8… queues            nine for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash, breaker hash, lanes hash,
+                       waiting zset
 
 ARGV
   1… queues    for each: subscription, how many at most, max in flight, lease in milliseconds, in how many milliseconds to look again at the earliest, "here"
@@ -48,22 +49,45 @@ local function take_retries(queue, want, into)
   end
 end
 
-local function take_fresh(queue, want)
-  if want < 1 then
-    return {}
-  end
-  local fresh = redis.call('LPOP', queue.fresh, want) or {}
-  if #fresh > 0 then
-    redis.call('HINCRBY', queue.counters, 'popped', #fresh)
-  end
-  return fresh
-end
-
 -- What moves keeps a copy of its event, if that may be trimmed.
 local function keep(queue, entry)
   if at_or_before(entry, horizon) then
     hold(log, copies, holds, id_of(entry), queue.subscription .. suffix_of(entry))
   end
+end
+
+-- Tells whether an entry is the first of its lane, which it then occupies; else it is set aside, behind the others.
+local function goes_first(queue, entry)
+  local lane = lane_of(entry)
+  if not lane or redis.call('HSETNX', queue.lanes, lane, entry) == 1 then
+    return true
+  end
+  redis.call('ZADD', queue.waiting, 0, waiting_member(lane, entry))
+  keep(queue, entry)
+  return false
+end
+
+-- Looks at so many fresh deliveries at most for some that are not behind others.
+local most_looked_at = 256
+
+local function take_fresh(queue, want)
+  local fresh, looked_at = {}, 0
+  while #fresh < want and looked_at < math.max(want, most_looked_at) do
+    local popped = redis.call('LPOP', queue.fresh, int(want - #fresh)) or {}
+    if #popped == 0 then
+      break
+    end
+    looked_at = looked_at + #popped
+    for _, entry in ipairs(popped) do
+      if goes_first(queue, entry) then
+        fresh[#fresh + 1] = entry
+      end
+    end
+  end
+  if looked_at > 0 then
+    redis.call('HINCRBY', queue.counters, 'popped', looked_at)
+  end
+  return fresh
 end
 
 -- Up to want deliveries; of retries that are due and fresh ones each gets its half where both could fill all.
@@ -116,11 +140,12 @@ local function allowed(queue)
 end
 
 local any_open = redis.call('HLEN', KEYS[7]) > 0
-for i = 8, #KEYS, 7 do
-  local arg = 1 + (i - 8) / 7 * 6
+for i = 8, #KEYS, 9 do
+  local arg = 1 + (i - 8) / 9 * 6
   local wait = tonumber(ARGV[arg + 4])
   local queue = {
     subscription = ARGV[arg], fresh = KEYS[i + 1], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
+    lanes = KEYS[i + 7], waiting = KEYS[i + 8],
     want = tonumber(ARGV[arg + 1]), gate = wait > 0 and t + wait or 0,
     breaker = any_open and ARGV[arg + 5] == 'here' and { open = KEYS[7], state = KEYS[i + 6], subscription = ARGV[arg] },
   }

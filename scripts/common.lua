@@ -22,9 +22,14 @@ local function at_or_before(a, b)
   return tonumber(aseq) <= tonumber(bseq)
 end
 
--- An entry of a queue is a stream ID and a suffix, mostly empty.
+-- An entry of a queue is a stream ID and a suffix, mostly empty. In an ordered queue the suffix ends with "#" and the entry's lane: of each lane one delivery
+-- is under way or waits for another attempt, and no other one of it is leased.
 local function id_of(entry)
   return string.match(entry, '^%d+-%d+')
+end
+
+local function lane_of(entry)
+  return string.match(entry, '#([^#]*)$')
 end
 
 local function suffix_of(entry)
@@ -189,4 +194,14 @@ local function judge(breaker, results, t)
     redis.call('HSET', breaker.open, breaker.subscription, int(open))
   end
   return open or 0, open and t - since or 0
+end
+
+-- What stands behind others of its lane is in a sorted set, all scores 0, as the lane, the position in a form that sorts, and the entry.
+local function waiting_member(lane, entry)
+  local ms, seq = string.match(entry, '^(%d+)-(%d+)')
+  return lane .. ' ' .. string.rep('0', 20 - #ms) .. ms .. '-' .. string.rep('0', 20 - #seq) .. seq .. ' ' .. entry
+end
+
+local function waiting_entry(member)
+  return string.match(member, ' ([^ ]*)$')
 end

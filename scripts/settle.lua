@@ -11,7 +11,8 @@ KEYS
   7 gone       hash    deleted subscriptions
   8 paused     hash    paused subscriptions
   9 open       hash    subscriptions whose breaker is open, and from when on it lets an attempt through
-  10… queues           seven for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash, breaker hash
+  10… queues           nine for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash, breaker hash, lanes hash,
+                       waiting zset
 
 ARGV
   1… queues    for each: subscription, max in flight, how many failures in a row open its breaker (0: it has none, or it is elsewhere), its pause in
@@ -35,6 +36,26 @@ local function record(queue, entry, attempt, line)
   return attempts
 end
 
+-- Lets the next one of a lane come forward, whose first is done.
+local function advance(queue, entry)
+  local lane = lane_of(entry)
+  if not lane or redis.call('HGET', queue.lanes, lane) ~= entry then
+    return
+  end
+  local member = redis.call('ZRANGEBYLEX', queue.waiting, '[' .. lane .. ' ', '(' .. lane .. '!', 'LIMIT', 0, 1)[1]
+  if not member then
+    redis.call('HDEL', queue.lanes, lane)
+    return
+  end
+  local first = waiting_entry(member)
+  redis.call('ZREM', queue.waiting, member)
+  redis.call('HSET', queue.lanes, lane, first)
+  redis.call('ZADD', queue.retries, int(t), first)
+  if at_or_before(first, horizon) then
+    hold(log, copies, holds, id_of(first), queue.subscription .. suffix_of(first))
+  end
+end
+
 local function forget(queue, entry, attempt)
   if attempt ~= '1' then
     redis.call('HDEL', queue.attempts, entry)
@@ -42,6 +63,7 @@ local function forget(queue, entry, attempt)
   if queue.copied and at_or_before(entry, horizon) then
     release(copies, holds, id_of(entry), queue.subscription .. suffix_of(entry))
   end
+  advance(queue, entry)
 end
 
 local verdicts = {}
@@ -57,7 +79,7 @@ function verdicts.retry(queue, entry, attempt, delay, line)
 end
 
 function verdicts.dead(queue, entry, attempt, _, line)
-  local name = entry .. ' ' .. queue.subscription
+  local name = string.match(entry, '^[^#]*') .. ' ' .. queue.subscription
   hold(log, copies, holds, id_of(entry), 'dead ' .. name)
   redis.call('HSET', dead, name, record(queue, entry, attempt, line))
   redis.call('ZADD', dead_at, int(t), name)
@@ -119,9 +141,10 @@ local function settle(queue, first, results)
 end
 
 local result, arg = {}, 1
-for i = 10, #KEYS, 7 do
+for i = 10, #KEYS, 9 do
   local queue = {
     subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5], results = { faults = 0 },
+    lanes = KEYS[i + 7], waiting = KEYS[i + 8],
     delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 6], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
   }
   local max = tonumber(ARGV[arg + 1])

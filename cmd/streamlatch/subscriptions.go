@@ -72,6 +72,7 @@ type createOptions struct {
 	timeout    string
 	retry      []string
 	rate       string
+	ordered    bool
 	disabled   bool
 }
 
@@ -101,6 +102,7 @@ and it is printed this once.`,
 	f.StringSliceVar(&o.retry, "retry-schedule", nil, "waits before further attempts, with commas between them (default the server's)")
 	f.IntVar(&o.definition.Delivery.MaxInFlight, "max-in-flight", 0, "deliveries under way at a time (default the server's)")
 	f.StringVar(&o.rate, "rate", "", "most attempts in any time of some length, as 100/1s (default no limit)")
+	f.BoolVar(&o.ordered, "ordered", false, "deliver events with the same partition key, else subject, one at a time and in order")
 	f.BoolVar(&o.disabled, "disabled", false, "queue nothing until it is enabled")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		document, err := p.subscriptionDocument(o, cmd.Flags().Changed)
@@ -117,7 +119,7 @@ func (p *process) subscriptionDocument(o createOptions, given func(string) bool)
 	if o.file == "" {
 		return o.document()
 	}
-	for _, flag := range []string{"name", "title", "types", "pattern", "url", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "rate", "disabled"} {
+	for _, flag := range []string{"name", "title", "types", "pattern", "url", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "rate", "ordered", "disabled"} {
 		if given(flag) {
 			return nil, usagef("--file and --%s exclude each other", flag)
 		}
@@ -161,6 +163,7 @@ func (o createOptions) document() ([]byte, error) {
 	set(delivery, "retry", object{"schedule": o.retry}, len(o.retry) > 0)
 	set(delivery, "max_in_flight", o.definition.Delivery.MaxInFlight, o.definition.Delivery.MaxInFlight != 0)
 	set(delivery, "rate", object{"limit": json.RawMessage(limit), "per": per}, o.rate != "")
+	set(delivery, "ordered", true, o.ordered)
 	all := object{"name": o.definition.Name, "filter": filter, "sink": sink}
 	set(all, "title", o.definition.Title, o.definition.Title != "")
 	set(all, "delivery", delivery, len(delivery) > 0)
