@@ -47,6 +47,7 @@ func (m *model) takePermits(c router.Claim) (permits modelPermits) {
 	if m.several() {
 		want = min(want, max(c.Queue.MaxInFlight-len(m.livePermits(c.Queue.Subscription)), 0))
 		want, permits.gate, permits.probing = b.through(m.now, want)
+		permits.gate = min(permits.gate, m.now+1000) // other partitions do not hear when it closes
 	}
 	granted, wait := m.rate(c.Queue, want, c.Slack, nil)
 	permits.granted, permits.allowed, permits.date = granted.n, granted.n, granted.date

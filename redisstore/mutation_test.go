@@ -298,6 +298,7 @@ var listed = []mutation{
 	{"permit", "if breaker.threshold > 0 then", "if false then"},
 	{"permit", "  elseif t < open then", "  elseif false then"},
 	{"permit", "  return math.min(want, 1), 0", "  return want, 0"},
+	{"permit", "math.min(open - t, 1000)", "open - t"},
 	{"permit", "if open > 0 and taken > 0 then", "if open > 0 then"},
 	{"permit", "(not first or at < first)", "not first"},
 	{"permit", "date > t and date or date + per", "date + per"},

@@ -121,12 +121,13 @@ local function in_flight(want)
   return math.max(0, math.min(want, max - redis.call('ZCARD', permits)))
 end
 
--- How many the breaker lets through, and when it lets more.
+-- How many the breaker lets through, and in how many milliseconds it may let more: queues in other partitions do not hear when it is closed, so they look
+-- again every second.
 local function through(want, open)
   if open == 0 then
     return want, 0
   elseif t < open then
-    return 0, open - t
+    return 0, math.min(open - t, 1000)
   end
   return math.min(want, 1), 0
 end
