@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -268,5 +269,33 @@ func TestWhatWaitsBehindAKeyIsCopiedBeforeTheLogIsTrimmed(t *testing.T) {
 		status, err := s.SubscriptionStatus(t.Context(), sub.ID)
 		require.NoError(t, err)
 		require.Zero(t, status.Backlog)
+	})
+}
+
+func TestAnOrderedHandlerIsCalledForOneEventOfAKeyAtATime(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		r, _ := start(t, s, newSink())
+		got := newSuccesses()
+		retry := router.Retry{Schedule: slices.Repeat([]router.Duration{router.Duration(time.Millisecond)}, 50)}
+		_, err := r.Subscribe(t.Context(), "x.*", "in-order", func(_ context.Context, e router.Event) error {
+			got.begin(e.Subject())
+			fails := rand.IntN(3) == 0
+			got.end(e, !fails)
+			if fails {
+				return errors.New("not this time")
+			}
+			return nil
+		}, router.HandlerConfig{Ordered: true, Retry: &retry})
+		require.NoError(t, err)
+		const keys, each = 3, 10
+		for n := range each {
+			for k := range keys {
+				appendOne(t, s, ofKey(t, fmt.Sprint("key", k), n))
+			}
+		}
+		eventually(t, func() bool { return got.count() == keys*each }, "all are handled")
+		got.requireOrder(t, keys, each)
+		require.Equal(t, 1, got.most)
 	})
 }
