@@ -21,6 +21,7 @@ import (
 // insistent publishes events until each is accepted, through whatever happens to Redis.
 type insistent struct {
 	accepted atomic.Int64
+	refused  atomic.Value // the last error
 	all      sync.WaitGroup
 }
 
@@ -31,7 +32,12 @@ func (i *insistent) publish(ctx context.Context, t *testing.T, s *redisstore.Sto
 		i.all.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				e := scattered(t, fmt.Sprint("p", p, "e", n), []string{"a", "b", "c", "d"}[rng.IntN(4)], fmt.Sprint("k", rng.IntN(12)))
-				for s.Append(context.WithoutCancel(ctx), []router.Event{e})[0].Err != nil {
+				for {
+					err := s.Append(context.WithoutCancel(ctx), []router.Event{e})[0].Err
+					if err == nil {
+						break
+					}
+					i.refused.Store(err.Error())
 					select {
 					case <-time.After(20 * time.Millisecond):
 					case <-t.Context().Done():
@@ -128,7 +134,7 @@ func failOverSentinels(t *testing.T, wait int) {
 func (i *insistent) more(t *testing.T, n int64) {
 	t.Helper()
 	want := i.accepted.Load() + n
-	require.Eventually(t, func() bool { return i.accepted.Load() >= want }, time.Minute, 5*time.Millisecond, "events are accepted again")
+	require.Eventually(t, func() bool { return i.accepted.Load() >= want }, time.Minute, 5*time.Millisecond, "events are accepted again; the last error was %v", i.refused.Load())
 }
 
 // check holds what is left against what was accepted, if all of that has to be there, and the firings against the sequential run of the log.
