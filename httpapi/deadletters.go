@@ -51,6 +51,22 @@ func (s *Server) listDeadLetters(c call) error {
 	return nil
 }
 
+func (s *Server) showDeadLetter(c call) error {
+	if err := newQuery(c.r).err(); err != nil {
+		return err
+	}
+	d, err := s.cfg.DeadLetters.DeadLetter(c.r.Context(), c.param)
+	if err != nil {
+		return fmt.Errorf("show a dead letter: %w", err)
+	}
+	body, err := appendDeadLetter(nil, d)
+	if err != nil {
+		return err
+	}
+	writeBody(c.w, http.StatusOK, jsonType, append(body, '\n'))
+	return nil
+}
+
 // appendDeadLetter appends a dead letter; the event goes in as it is, which a JSON encoder would not leave it.
 func appendDeadLetter(dst []byte, d router.DeadLetter) ([]byte, error) {
 	v := deadLetterView{

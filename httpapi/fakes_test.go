@@ -38,6 +38,7 @@ type fakeStore struct {
 	notReady   error
 	puller     fakePuller
 	deliveries fakeDeliveries
+	operations fakeOperations
 }
 
 func newFakeStore(partitions int) *fakeStore {
@@ -260,6 +261,15 @@ func (f *fakeStore) DeadLetters(_ context.Context, filter router.DeadLetterFilte
 		return f.dead[:limit], "more", f.down
 	}
 	return f.dead, "", f.down
+}
+
+func (f *fakeStore) DeadLetter(_ context.Context, id string) (router.DeadLetter, error) {
+	for _, d := range f.dead {
+		if d.ID == id {
+			return d, f.down
+		}
+	}
+	return router.DeadLetter{}, router.Errorf(router.NotFound, "there is no dead letter %q", id)
 }
 
 func (f *fakeStore) Status(context.Context) (router.Status, error) { return f.status, f.down }

@@ -18,12 +18,12 @@ import (
 
 func TestTheStatusSaysWhoRoutesWhatAndWhereMemoryIsHeading(t *testing.T) {
 	a := newAPI(t)
-	require.JSONEq(t, `{"version":"1.2.3","format":0,"replicas":[],"partitions":[],"memory":{"used":0,"max":null,"per_hour":0,"full_in":null,"full":false},"dead_letters":0}`,
+	require.JSONEq(t, `{"version":"1.2.3","format":0,"replicas":[],"partitions":[],"memory":{"used":0,"max":null,"per_hour":0,"full_in":null,"full":false},"dead_letters":0,"dead_letters_expired":0}`,
 		a.do("GET", "/v1/status", "").want(200).body)
 
 	at := time.UnixMilli(1_732_128_000_000)
 	a.store.status = router.Status{
-		Format: 1, Dead: 5,
+		Format: 1, Dead: 5, Expired: 2,
 		Replicas: []router.ReplicaStatus{{ID: "r1", Version: "1.2.2", Started: at, Seen: at, Handlers: []string{"in-go"}}},
 		Partitions: []router.PartitionStatus{
 			{Owner: "r1", Cursor: router.Position{MS: 5}, End: router.Position{MS: 9, Seq: 1}, Lag: 3, LagAge: 1500 * time.Millisecond, Events: 10, Oldest: router.Position{MS: 1}, Backlog: 2,
@@ -32,7 +32,7 @@ func TestTheStatusSaysWhoRoutesWhatAndWhereMemoryIsHeading(t *testing.T) {
 		},
 		Memory: router.MemoryStatus{Used: 750, Max: 1000, PerHour: 100},
 	}
-	require.JSONEq(t, `{"version":"1.2.3","format":1,"dead_letters":5,
+	require.JSONEq(t, `{"version":"1.2.3","format":1,"dead_letters":5,"dead_letters_expired":2,
 		"replicas":[{"id":"r1","version":"1.2.2","started":"2024-11-20T18:40:00.000Z","seen":"2024-11-20T18:40:00.000Z","handlers":["in-go"]}],
 		"partitions":[
 			{"partition":0,"owner":"r1","cursor":"0:5-0","end":"0:9-1","lag":3,"lag_age":"1.5s","events":10,"oldest":"0:1-0","backlog":2,"alarm":null,"forwarded":{"waiting":4,"age":"2s","waits_for":[1]}},

@@ -19,7 +19,7 @@ type call struct {
 	r      *http.Request
 	caller *caller
 	param  string // what the path has in the place of {ref}, {position} or {name}, or of {id} alone
-	second string // and in the place of {id} or {key} behind it
+	second string // and in the place of {id} or {key} behind them
 }
 
 // route is one operation of the API.
@@ -51,6 +51,7 @@ func (s *Server) routes() []route {
 		{method: "POST", path: "/v1/subscriptions/{ref}/test", scope: ManageScope, handle: s.testSubscription},
 		{method: "POST", path: "/v1/subscriptions/{ref}/pause", scope: ManageScope, handle: s.pauseSubscription},
 		{method: "POST", path: "/v1/subscriptions/{ref}/resume", scope: ManageScope, handle: s.resumeSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/replay", scope: ManageScope, handle: s.replay},
 		{method: "POST", path: "/v1/subscriptions/{ref}/pull", scope: ConsumeScope, handle: s.pull},
 		{method: "POST", path: "/v1/subscriptions/{ref}/ack", scope: ConsumeScope, handle: s.ackPulled},
 		{method: "POST", path: "/v1/subscriptions/{ref}/nack", scope: ConsumeScope, handle: s.nackPulled},
@@ -89,6 +90,11 @@ func (s *Server) routes() []route {
 		{method: "POST", path: "/v1/deliveries/{id}/retry", scope: ManageScope, handle: s.retryDelivery},
 
 		{method: "GET", path: "/v1/dead-letters", scope: ReadScope, handle: s.listDeadLetters},
+		{method: "GET", path: "/v1/dead-letters/{id}", scope: ReadScope, handle: s.showDeadLetter},
+		{method: "POST", path: "/v1/dead-letters/redrive", scope: ManageScope, handle: s.redriveDeadLetters},
+		{method: "POST", path: "/v1/dead-letters/purge", scope: ManageScope, handle: s.purgeDeadLetters},
+
+		{method: "GET", path: "/v1/operations/{id}", scope: ReadScope, handle: s.showOperation},
 
 		{method: "GET", path: "/v1/status", scope: ReadScope, handle: s.showStatus},
 		{method: "GET", path: "/healthz", scope: open, handle: s.showHealth},

@@ -52,6 +52,7 @@ type Config struct {
 	Tester        Tester
 	Puller        Puller
 	Deliveries    router.DeliveryStore
+	Operations    Operations
 	// NewSecret makes a signing secret for a subscription that has none.
 	NewSecret func() string
 	// Ready tells whether this replica can do its work: Redis reachable, scripts loaded, snapshot current. Its *router.Error is shown.
@@ -155,8 +156,8 @@ func (c *Config) check() error {
 		missing bool
 	}{
 		{"Events", c.Events == nil}, {"Log", c.Log == nil}, {"Feed", c.Feed == nil}, {"Subscriptions", c.Subscriptions == nil}, {"Triggers", c.Triggers == nil},
-		{"Sources", c.Sources == nil}, {"Inlets", c.Inlets == nil},
-		{"Partials", c.Partials == nil}, {"Pauser", c.Pauser == nil}, {"Puller", c.Puller == nil}, {"Deliveries", c.Deliveries == nil},
+		{"Sources", c.Sources == nil}, {"Inlets", c.Inlets == nil}, {"Partials", c.Partials == nil}, {"Pauser", c.Pauser == nil},
+		{"Puller", c.Puller == nil}, {"Deliveries", c.Deliveries == nil}, {"Operations", c.Operations == nil},
 		{"DeadLetters", c.DeadLetters == nil}, {"Status", c.Status == nil}, {"Tester", c.Tester == nil}, {"NewSecret", c.NewSecret == nil}, {"Ready", c.Ready == nil},
 	} {
 		if field.missing {

@@ -58,6 +58,7 @@ type statusView struct {
 	Partitions  []partitionView `json:"partitions"`
 	Memory      memoryView      `json:"memory"`
 	DeadLetters int64           `json:"dead_letters"`
+	Expired     int64           `json:"dead_letters_expired"`
 }
 
 type replicaView struct {
@@ -106,7 +107,7 @@ func (s *Server) showStatus(c call) error {
 	}
 	view := statusView{
 		Version: s.cfg.Version, Format: status.Format, Replicas: []replicaView{}, Partitions: []partitionView{},
-		Memory: showMemory(status.Memory), DeadLetters: status.Dead,
+		Memory: showMemory(status.Memory), DeadLetters: status.Dead, Expired: status.Expired,
 	}
 	for _, r := range status.Replicas {
 		view.Replicas = append(view.Replicas, replicaView{r.ID, r.Version, moment(r.Started), moment(r.Seen), append([]string{}, r.Handlers...)})

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -78,6 +79,34 @@ func (s *Store) DeadLetters(ctx context.Context, filter router.DeadLetterFilter,
 		}
 	}
 	return letters, at.String(), nil
+}
+
+// DeadLetter returns one; see router.DeadLetterStore.
+func (s *Store) DeadLetter(ctx context.Context, id string) (router.DeadLetter, error) {
+	none := router.Errorf(router.NotFound, "there is no dead letter %q", id)
+	subscription, entry, err := router.ParseDeliveryID(id)
+	if err != nil {
+		return router.DeadLetter{}, err
+	}
+	p, name := entry.Position.Partition, entryName(entry)+" "+subscription
+	if p >= len(s.keys) {
+		return router.DeadLetter{}, none
+	}
+	at, err := s.reader.ZScore(ctx, s.keys[p].deadAt(), name).Result()
+	if errors.Is(err, redis.Nil) {
+		return router.DeadLetter{}, none
+	}
+	if err != nil {
+		return router.DeadLetter{}, unavailable(err, "look for a dead letter")
+	}
+	letters, err := s.readDead(ctx, p, []redis.Z{{Score: at, Member: name}})
+	if err != nil {
+		return router.DeadLetter{}, err
+	}
+	if len(letters) == 0 {
+		return router.DeadLetter{}, none
+	}
+	return letters[0], nil
 }
 
 // wholeMillisecond is the first whole millisecond at or after a time.

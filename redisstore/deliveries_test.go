@@ -1,7 +1,6 @@
 package redisstore_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -183,8 +182,12 @@ func TestTheLastThousandSuccessesAreKept(t *testing.T) {
 		s := open(t, addr, func(c *redisstore.Config) { c.Partitions = partitions })
 		sub := create(t, s, "one", "x.*")
 		start(t, s, newSink())
-		for i := range 1500 {
-			go s.Append(context.Background(), []router.Event{event(t, fmt.Sprint(i), "x.y")})
+		events := make([]router.Event, 1500)
+		for i := range events {
+			events[i] = event(t, fmt.Sprint(i), "x.y")
+		}
+		for _, appended := range s.Append(t.Context(), events) {
+			require.NoError(t, appended.Err)
 		}
 		eventually(t, func() bool {
 			status, err := s.SubscriptionStatus(t.Context(), sub.ID)

@@ -51,13 +51,15 @@ import (
 //	forwarded      hash    partition → the last thing that was forwarded from it         permanent
 //	in:<p>         list    what was forwarded from partition p and is not applied: see    until applied
 //	                       redisstore/forward.go
+//	o:<op>         hash    how far an operation is in this partition: cursor; end; what     a week after its last step
+//	                       it has done
 //	p:<sub>        zset    permits in flight, in the subscription's home partition        until given back
 //	n:<sub>        string  permits of its rate that count, in the same place              until they do not
 //
 // Only in partition 0:
 //
 //	meta           hash    format: of what is stored; partitions; version: of definitions; permanent
-//	                       forgotten: of the newest deletion not in deleted
+//	                       forgotten: of the newest deletion not in deleted; replays: ever
 //	versions       zset    id of a definition → version of its last change                the definition's
 //	deleted        zset    id → version of its deletion, the last 10,000                  until others push it out
 //	<kind>         hash    of each kind, subs, trgs and srcs: id → name, newline,        the definition's
@@ -67,6 +69,9 @@ import (
 //	notices        hash    version of a definition → event that tells of the change       until it is in the log
 //	sc:<src>       hash    the source's counters: accepted, duplicate, changed,           the source's
 //	                       rejected, limited, failed
+//	op:<op>        string  an operation: JSON                                             a week after its end
+//	ops            zset    operations under way → when somebody works on each next         while they are
+//	ops:same       hash    digest of what one does → its id                                while it is under way
 //	replicas       hash    replica → what it says of itself                               while it says so
 //	replicas:seen  zset    replica → when it said so                                      while it says so
 //
@@ -100,6 +105,7 @@ func (k keys) leases(subscription string) string    { return k.prefix + "l:" + s
 func (k keys) attempts(subscription string) string  { return k.prefix + "a:" + subscription }
 func (k keys) counters(subscription string) string  { return k.prefix + "c:" + subscription }
 func (k keys) successes(subscription string) string { return k.prefix + "s:" + subscription }
+func (k keys) progress(operation string) string     { return k.prefix + "o:" + operation }
 func (k keys) permits(subscription string) string   { return k.prefix + "p:" + subscription }
 func (k keys) rate(subscription string) string      { return k.prefix + "n:" + subscription }
 
@@ -125,6 +131,9 @@ func (k keys) ids(kind definitionKind) string       { return k.prefix + kind.key
 func (k keys) notices() string { return k.prefix + "notices" }
 
 func (k keys) sourceCounters(source string) string { return k.prefix + "sc:" + source }
+func (k keys) operation(id string) string          { return k.prefix + "op:" + id }
+func (k keys) operations() string                  { return k.prefix + "ops" }
+func (k keys) sameOperation() string               { return k.prefix + "ops:same" }
 
 func (k keys) replicas() string     { return k.prefix + "replicas" }
 func (k keys) replicasSeen() string { return k.prefix + "replicas:seen" }

@@ -136,6 +136,10 @@ func TestOldDeadLettersAreRemoved(t *testing.T) {
 			return len(letters) == 0
 		}, "it goes")
 		require.Zero(t, redistest.Client(t, addr).HLen(t.Context(), redisstore.Key(s, "copies")).Val())
+		status, err := s.Status(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, status.Dead)
+		require.EqualValues(t, 1, status.Expired, "and is counted")
 	})
 }
 

@@ -167,22 +167,26 @@ func (s *Store) Status(ctx context.Context) (router.Status, error) {
 		return status, err
 	}
 	for p := range s.keys {
-		one, dead, err := s.partitionStatus(ctx, p)
+		one, letters, err := s.partitionStatus(ctx, p)
 		if err != nil {
 			return status, err
 		}
 		status.Partitions = append(status.Partitions, one)
-		status.Dead += dead
+		status.Dead += letters.kept
+		status.Expired += letters.expired
 	}
 	return status, s.addForwarded(ctx, &status)
 }
 
-func (s *Store) partitionStatus(ctx context.Context, partition int) (router.PartitionStatus, int64, error) {
-	status := router.PartitionStatus{Partition: partition}
+// lettersOf are the dead letters of a partition.
+type lettersOf struct{ kept, expired int64 }
+
+func (s *Store) partitionStatus(ctx context.Context, partition int) (router.PartitionStatus, lettersOf, error) {
+	status, letters := router.PartitionStatus{Partition: partition}, lettersOf{}
 	k := s.keys[partition]
 	now, err := s.now(ctx)
 	if err != nil {
-		return status, 0, err
+		return status, letters, err
 	}
 	pipe := s.reader.Pipeline()
 	state := pipe.HGetAll(ctx, k.state())
@@ -190,7 +194,7 @@ func (s *Store) partitionStatus(ctx context.Context, partition int) (router.Part
 	ready, handlers, pulls := pipe.ZCard(ctx, k.ready()), pipe.ZCard(ctx, k.handlers()), pipe.ZCard(ctx, k.pulls())
 	dead := pipe.ZCard(ctx, k.deadAt())
 	if _, err := pipe.Exec(ctx); err != nil {
-		return status, 0, unavailable(err, "read the state of a partition")
+		return status, letters, unavailable(err, "read the state of a partition")
 	}
 	status.Backlog = ready.Val() + handlers.Val() + pulls.Val()
 	if lease := counter(state.Val()["lease"]); lease > now.UnixMilli() {
@@ -201,7 +205,7 @@ func (s *Store) partitionStatus(ctx context.Context, partition int) (router.Part
 		cursor = "0-0"
 	}
 	if status.Cursor, err = router.ParseStreamID(partition, cursor); err != nil {
-		return status, 0, err
+		return status, letters, err
 	}
 	status.Lag = max(0, counter(state.Val()["stored"])-counter(state.Val()["routed"]))
 	status.Oldest, status.End = firstOf(partition, first.Val()), lastOf(partition, last.Val())
@@ -215,7 +219,8 @@ func (s *Store) partitionStatus(ctx context.Context, partition int) (router.Part
 	if reason := state.Val()["held_up"]; reason != "" {
 		status.Alarm = reason
 	}
-	return status, dead.Val(), s.addLag(ctx, &status, now)
+	letters = lettersOf{kept: dead.Val(), expired: counter(state.Val()["dead_expired"])}
+	return status, letters, s.addLag(ctx, &status, now)
 }
 
 // CheckLog tells whether a partition's log reaches as far as its cursor; see router.PartitionStore. miniredis does not tell how far it reached.

@@ -324,7 +324,7 @@ func (d *dispatcher) work(j job) {
 		conclude(attempt)
 		return
 	}
-	sending := Sending{Subscription: sub, Entry: j.claimed.Entry, Event: j.record.Event, Attempt: j.claimed.Attempt}
+	sending := Sending{Subscription: sub, Entry: j.claimed.Entry, Event: j.claimed.Entry.delivered(j.record.Event), Attempt: j.claimed.Attempt}
 	if sub.Sink.Kind != HandlerSink {
 		conclude(d.router.config.Senders[sub.Sink.Kind].Send(d.sending, sending))
 		return

@@ -16,6 +16,9 @@ func (r *Router) Test(ctx context.Context, s Subscription) (Attempt, error) {
 	if s.Sink.Kind == HandlerSink && r.handlers.get(s.Name) != nil {
 		sender = r.handlers
 	}
+	if s.Sink.Kind == PullSink {
+		return Attempt{}, Errorf(Invalid, "nothing is sent to a sink of kind %q, so there is nothing to test; workers pull from it", s.Sink.Kind)
+	}
 	if sender == nil {
 		return Attempt{}, Errorf(Invalid, "this replica can't send to a sink of kind %q; a Go handler runs elsewhere", s.Sink.Kind)
 	}

@@ -125,7 +125,7 @@ func checkLine(f *docFaults, at, text string, most int) {
 // pullNow takes what there is, from all partitions, a random one first.
 func (r *Router) pullNow(ctx context.Context, s Subscription, req PullRequest) (pulled []Pulled, err error) {
 	n := r.store.Partitions()
-	first := mathrand.IntN(n)
+	first := mathrand.IntN(n) //nolint:gosec // which partition comes first is no secret
 	room := MaxPullBytes
 	for i := 0; i < n && len(pulled) < req.Max && room > 0; i++ {
 		more, err := r.pullFrom(ctx, (first+i)%n, s, req, req.Max-len(pulled), &room)
@@ -165,7 +165,7 @@ func (r *Router) pullFrom(ctx context.Context, partition int, s Subscription, re
 				answer = Answer{Receipt: receipt, Unstarted: true}
 			default:
 				*room -= len(records[i].Event.DataText())
-				pulled = append(pulled, Pulled{Receipt: receipt, ID: DeliveryID(s.ID, receipt.Entry), Until: until, Event: records[i].Event})
+				pulled = append(pulled, Pulled{Receipt: receipt, ID: DeliveryID(s.ID, receipt.Entry), Until: until, Event: receipt.Entry.delivered(records[i].Event)})
 				continue
 			}
 			answers = append(answers, answer)

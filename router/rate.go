@@ -12,13 +12,17 @@ const (
 	MaxRatePer   = Duration(31 * 24 * time.Hour)
 )
 
-// Rate is how many attempts may begin: in no window of Per more than Limit, over all replicas and partitions. The zero Rate is no limit.
+// Rate is how many of something there may be in a time. The zero Rate is no limit. Of a subscription: in no window of Per more than Limit attempts begin, over
+// all replicas and partitions.
 type Rate struct {
 	Limit int      `json:"limit"`
 	Per   Duration `json:"per"`
 }
 
-// Check tells whether the rate can be used. The error is an *Error (Invalid) that names every faulty field ("delivery.rate.per").
+// String is the rate in words: "100 per 1s".
+func (r Rate) String() string { return fmt.Sprintf("%d per %s", r.Limit, r.Per) }
+
+// Check tells whether the rate can be used for a subscription. The error is an *Error (Invalid) that names every faulty field ("delivery.rate.per").
 func (r Rate) Check() error {
 	if r == (Rate{}) {
 		return nil

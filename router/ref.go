@@ -17,6 +17,7 @@ type IDKind string
 const (
 	SubscriptionID IDKind = "sub"
 	TriggerID      IDKind = "trg"
+	OperationID    IDKind = "op"
 	SourceID       IDKind = "src"
 )
 

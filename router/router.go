@@ -24,6 +24,7 @@ type Store interface {
 	SourceStore
 	QueueStore
 	PullStore
+	OperationStore
 	PartialStore
 	ForwardStore
 	Replicas
@@ -88,6 +89,7 @@ type Router struct {
 	definitions *definitions
 	handlers    *handlers
 	pulls       *pulls
+	begun       chan struct{} // an operation was
 	recent      *recent
 	feed        *Feed
 	partitions  []*partition
@@ -114,7 +116,7 @@ func New(store Store, config Config) *Router {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Router{
-		config: config, store: store, definitions: newDefinitions(store), recent: newRecent(), pulls: newPulls(),
+		config: config, store: store, definitions: newDefinitions(store), recent: newRecent(), pulls: newPulls(), begun: make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 	}
 	r.feed = NewFeed(store, FeedConfig{OnError: func(_ int, err error) { r.failed(context.Background(), "read the live log", err) }})
@@ -175,6 +177,7 @@ func (r *Router) Run(ctx context.Context) error {
 	work.Go(func() error { return r.definitions.follow(ctx, r) })
 	work.Go(func() error { return r.feed.Run(ctx) })
 	work.Go(func() error { return r.wakePulls(ctx) })
+	work.Go(func() error { return r.operate(ctx) })
 	work.Go(func() error { return r.routeAndSend(ctx) })
 	return work.Wait()
 }

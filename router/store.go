@@ -165,6 +165,7 @@ type Status struct {
 	Partitions []PartitionStatus
 	Memory     MemoryStatus
 	Dead       int64 // dead letters kept
+	Expired    int64 // dead letters that retention has removed
 }
 
 // ReplicaStatus is one live replica.
@@ -242,6 +243,8 @@ type DeadLetterStore interface {
 	// DeadLetters returns up to limit of them, newest first within a partition, and where to go on ("" at the end). A call looks at a bounded number, so a
 	// page may be empty and have a next.
 	DeadLetters(ctx context.Context, filter DeadLetterFilter, cursor string, limit int) (letters []DeadLetter, next string, err error)
+	// DeadLetter returns the one of a delivery. NotFound.
+	DeadLetter(ctx context.Context, id string) (DeadLetter, error)
 }
 
 // StatusStore tells the state of a deployment.

@@ -131,6 +131,17 @@ local function has_receipt(attempts, entry, receipt)
   return string.match(redis.call('HGET', attempts, receipt_field(entry)) or '', '^(%S*)') == receipt
 end
 
+-- Notes how far an operation is in a partition, and what it has done there since.
+local function note_progress(progress, cursor, what, n, ttl)
+  if cursor ~= '' then
+    redis.call('HSET', progress, 'cursor', cursor)
+  end
+  if n > 0 then
+    redis.call('HINCRBY', progress, what, n)
+  end
+  redis.call('PEXPIRE', progress, ttl)
+end
+
 -- Sets when a subscription's queue is looked at next: now where something is due and there is room in flight, else when the
 -- next retry or the next lease falls due, but not before the gate; a queue without work leaves the schedule. Returns that time, or nil.
 local function reschedule(schedule, subscription, fresh, retries, leases, max, t, gate)

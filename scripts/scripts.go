@@ -35,14 +35,15 @@ const (
 )
 
 // storesMore are the scripts that must be refused when memory is full, so that the rest still has room.
-var storesMore = map[string]bool{"append": true, "define": true}
+var storesMore = map[string]bool{"append": true, "define": true, "replay": true}
 
 // Set is all scripts in one dialect.
 type Set struct {
-	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due    *Script
-	Announce, Define, Init, Register, Horizon, Keep, Trim, Purge *Script
-	Expire, Permit, Drop, Partials, Reseal, Pause, Resume, Count *Script
-	Extend, Find, Hasten, Forward, Mark, Inbox, Merge            *Script
+	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due     *Script
+	Announce, Define, Init, Register, Horizon, Keep, Trim, Purge  *Script
+	Expire, Permit, Drop, Partials, Reseal, Pause, Resume, Extend *Script
+	Find, Hasten, Count, Forward, Mark, Inbox, Merge, Redrive     *Script
+	Discard, Begin, Turn, Finish, Replay                          *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -67,9 +68,10 @@ func Load(d Dialect) *Set {
 		Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"), Define: script("define"),
 		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
 		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"), Partials: script("partials"),
-		Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Count: script("count"), Extend: script("extend"),
-		Find: script("find"), Hasten: script("hasten"), Forward: script("forward"), Mark: script("mark"), Inbox: script("inbox"),
-		Merge: script("merge"),
+		Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Extend: script("extend"), Find: script("find"),
+		Hasten: script("hasten"), Count: script("count"), Forward: script("forward"), Mark: script("mark"), Inbox: script("inbox"),
+		Merge: script("merge"), Redrive: script("redrive"), Discard: script("discard"), Begin: script("begin"), Turn: script("turn"),
+		Finish: script("finish"), Replay: script("replay"),
 	}
 }
 
@@ -78,8 +80,9 @@ func (s *Set) All() []*Script {
 	return []*Script{
 		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due,
 		s.Announce, s.Define, s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge,
-		s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume, s.Count,
-		s.Extend, s.Find, s.Hasten, s.Forward, s.Mark, s.Inbox, s.Merge,
+		s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume, s.Extend,
+		s.Find, s.Hasten, s.Count, s.Forward, s.Mark, s.Inbox, s.Merge, s.Redrive,
+		s.Discard, s.Begin, s.Turn, s.Finish, s.Replay,
 	}
 }
 

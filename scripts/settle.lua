@@ -26,18 +26,18 @@ local log, copies, holds, dead, dead_at, gone, paused = KEYS[2], KEYS[3], KEYS[4
 local horizon = redis.call('HGET', KEYS[1], 'horizon') or '0-0'
 local t = now()
 
--- Adds a line to the attempts of a delivery: their number, then a line for each that failed.
-local function record(queue, entry, attempt, line)
-  local lines = string.match(redis.call('HGET', queue.attempts, entry) or '', '\n(.*)$') or ''
-  local attempts = attempt .. '\n' .. lines .. line .. '\n'
-  redis.call('HSET', queue.attempts, entry, attempts)
-  return attempts
+-- The attempts at a delivery that failed before, a line for each.
+local function failures(queue, entry)
+  return queue.tried and string.match(redis.call('HGET', queue.attempts, entry) or '', '\n(.*)$') or ''
 end
 
-local function forget(queue, entry, attempt)
-  if attempt ~= '1' then
-    redis.call('HDEL', queue.attempts, entry)
-  end
+-- The attempts at a delivery with one more: their number, then a line for each that failed.
+local function with_attempt(queue, entry, attempt, line)
+  return attempt .. '\n' .. failures(queue, entry) .. line .. '\n'
+end
+
+local function forget(queue, entry)
+  queue.finished[#queue.finished + 1] = entry
   if queue.copied and at_or_before(entry, horizon) then
     release(copies, holds, id_of(entry), queue.subscription .. suffix_of(entry))
   end
@@ -50,32 +50,31 @@ local most_failures = 8192
 
 -- A success with the failures before it, the last ones where they are many.
 local function success(queue, entry, attempt, detail)
-  local failures = attempt == '1' and '' or string.match(redis.call('HGET', queue.attempts, entry) or '', '\n(.*)$') or ''
-  if #failures > most_failures then
-    failures = string.match(string.sub(failures, -most_failures), '\n(.*)$') or ''
+  local before = failures(queue, entry)
+  if #before > most_failures then
+    before = string.match(string.sub(before, -most_failures), '\n(.*)$') or ''
   end
-  return entry .. ' ' .. detail .. ' ' .. attempt .. '\n' .. failures
+  return entry .. ' ' .. detail .. ' ' .. attempt .. '\n' .. before
 end
 
 function verdicts.delivered(queue, entry, attempt, _, detail)
   queue.delivered = queue.delivered + 1
   queue.successes[queue.delivered] = success(queue, entry, attempt, detail)
-  forget(queue, entry, attempt)
+  forget(queue, entry)
 end
 
 function verdicts.retry(queue, entry, attempt, delay, line)
-  record(queue, entry, attempt, line)
+  redis.call('HSET', queue.attempts, entry, with_attempt(queue, entry, attempt, line))
   redis.call('ZADD', queue.retries, int(t + tonumber(delay)), entry)
 end
 
 function verdicts.dead(queue, entry, attempt, _, line)
   local name = entry .. ' ' .. queue.subscription
   hold(log, copies, holds, id_of(entry), 'dead ' .. name)
-  redis.call('HSET', dead, name, record(queue, entry, attempt, line))
+  redis.call('HSET', dead, name, with_attempt(queue, entry, attempt, line))
   redis.call('ZADD', dead_at, int(t), name)
   queue.dead = queue.dead + 1
-  redis.call('HDEL', queue.attempts, entry)
-  forget(queue, entry, '1')
+  forget(queue, entry)
 end
 
 function verdicts.back(queue, entry)
@@ -135,6 +134,9 @@ local function settle(queue, first, results)
   end
   call_many('ZREM', queue.leases, mine)
   call_many('HDEL', queue.attempts, receipts)
+  if queue.tried then
+    call_many('HDEL', queue.attempts, queue.finished)
+  end
   return late, detail
 end
 
@@ -142,7 +144,7 @@ local result, arg = {}, 1
 for i = 9, #KEYS, 7 do
   local queue = {
     subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
-    success_list = KEYS[i + 6], successes = {}, keep = tonumber(ARGV[arg + 4]), delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
+    success_list = KEYS[i + 6], successes = {}, finished = {}, tried = redis.call('HLEN', KEYS[i + 4]) > 0, keep = tonumber(ARGV[arg + 4]), delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
   }
   local max = tonumber(ARGV[arg + 1])
   local late

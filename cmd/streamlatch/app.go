@@ -116,7 +116,7 @@ func (a *app) embed(o *options) error {
 
 func (a *app) apiConfig(o options, guard *webhook.Guard, registry *prometheus.Registry) httpapi.Config {
 	c := o.API
-	c.Events, c.Log, c.Feed, c.Status, c.Tester, c.Puller = a.store, a.store, a.router.Feed(), a.store, a.router, a.router
+	c.Events, c.Log, c.Feed, c.Status, c.Tester, c.Puller, c.Operations = a.store, a.store, a.router.Feed(), a.store, a.router, a.router, a.router
 	c.Subscriptions, c.Triggers, c.Partials, c.Deliveries, c.DeadLetters, c.Pauser = a.store, a.store, a.store, a.store, a.store, a.store
 	c.NewSecret = func() string { return webhook.NewSecret(rand.Reader) }
 	c.Sources, c.Inlets = a.store, a.router

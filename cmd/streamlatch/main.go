@@ -172,7 +172,7 @@ func (p *process) rootCommand() (root *cobra.Command, began *bool) {
 		"server": {p.devCommand(), p.serveCommand(), p.configCommand(), p.keyCommand()},
 		"client": {
 			p.publishCommand(), p.tailCommand(), p.listenCommand(), p.subscriptionsCommand(), p.triggersCommand(), p.sourcesCommand(), p.deliveriesCommand(),
-			p.applyCommand(), p.diffCommand(), p.explainCommand(), p.demoCommand(),
+			p.deadLettersCommand(), p.operationsCommand(), p.applyCommand(), p.diffCommand(), p.explainCommand(), p.demoCommand(),
 		},
 		"": {p.testCommand(), p.versionCommand(), p.healthcheckCommand()},
 	} {

@@ -31,6 +31,8 @@ type memory struct {
 	made    int
 	fail    func(router.Event) error // refuses events; may be nil
 	more    chan struct{}            // closed when there is a new record
+
+	operations operations
 }
 
 func (m *memory) Append(_ context.Context, events []router.Event) (done []router.Appended) {
@@ -190,8 +192,69 @@ func (m *memory) ResumeSubscription(_ context.Context, id string) error {
 	return nil
 }
 
-func (m *memory) DeadLetters(context.Context, router.DeadLetterFilter, string, int) ([]router.DeadLetter, string, error) {
-	return nil, "", nil
+// letters are two dead letters, one of them an entry of the log.
+func (m *memory) letters() []router.DeadLetter {
+	e, err := router.NewEvent(router.EventFields{ID: "a", Source: "/shop", Type: "order.paid", Data: `{"total": 12}`, DataKind: router.JSONData})
+	if err != nil {
+		panic(err)
+	}
+	d := m.delivery(3)
+	return []router.DeadLetter{
+		{ID: d.ID, Subscription: d.Subscription, Position: d.Position, At: began, Reason: "status", Event: e, Attempts: d.Attempts},
+		{Position: router.Position{MS: 9}, At: began, Reason: "malformed", Raw: "\x00\xff"},
+	}
+}
+
+func (m *memory) DeadLetters(_ context.Context, filter router.DeadLetterFilter, _ string, _ int) (found []router.DeadLetter, next string, err error) {
+	for _, d := range m.letters() {
+		if filter.Reason == "" || filter.Reason == d.Reason {
+			found = append(found, d)
+		}
+	}
+	return found, "", nil
+}
+
+func (m *memory) DeadLetter(_ context.Context, id string) (router.DeadLetter, error) {
+	for _, d := range m.letters() {
+		if d.ID == id {
+			return d, nil
+		}
+	}
+	return router.DeadLetter{}, router.Errorf(router.NotFound, "there is no dead letter %q", id)
+}
+
+// operations end when they are looked at for the second time.
+type operations struct {
+	begun  []router.Operation
+	looked int
+}
+
+func (o *operations) Begin(_ context.Context, one router.Operation) (router.Operation, error) {
+	one.ID, one.Created, one.Total = fmt.Sprintf("op_01JD%022d", len(o.begun)+1), began, 40
+	o.begun = append(o.begun, one)
+	return one, nil
+}
+
+func (o *operations) Operation(_ context.Context, id string) (router.Operation, error) {
+	for _, one := range o.begun {
+		if one.ID != id {
+			continue
+		}
+		one.Progress = map[string]int64{"redriven": 10}
+		if o.looked++; o.looked%2 == 0 {
+			one.Ended, one.Progress = began.Add(time.Minute), map[string]int64{"redriven": 38, "skipped": 2}
+		}
+		return one, nil
+	}
+	return router.Operation{}, router.Errorf(router.NotFound, "there is no operation %q", id)
+}
+
+func (o *operations) CountReplay(context.Context, router.Subscription, router.ReplayRequest) (int64, error) {
+	return 12, nil
+}
+
+func (o *operations) CountDeadLetters(context.Context, router.DeadLetterSelection) (int64, error) {
+	return 40, nil
 }
 
 func (m *memory) Status(context.Context) (router.Status, error) { return router.Status{}, nil }
@@ -291,8 +354,8 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 		require.NoError(t, <-ended)
 	})
 	cfg := httpapi.Config{
-		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, Partials: noTriggers{}, Sources: &m.sources, Inlets: &m.sources,
-		DeadLetters: m, Status: m, Pauser: m, Tester: m, Puller: m, Deliveries: m,
+		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, Partials: noTriggers{}, Sources: &m.sources, Inlets: &m.sources, DeadLetters: m, Status: m,
+		Pauser: m, Tester: m, Puller: m, Deliveries: m, Operations: &m.operations,
 		NewSecret: func() string { return "whsec_bWFkZSBieSB0aGUgc2VydmVyLCAzMiBieXRlcyE=" },
 		Ready:     func(context.Context) error { return nil }, Version: "v1.2.3",
 		Rules: router.Rules{CheckSource: source.Check},

@@ -75,8 +75,8 @@ func (o *observer) Failed(step string) { o.failures.WithLabelValues(step).Inc() 
 
 // statusCollector tells the state of the deployment at each scrape.
 type statusCollector struct {
-	store                                 router.StatusStore
-	lag, lagAge, events, dead, memory, up *prometheus.Desc
+	store                                          router.StatusStore
+	lag, lagAge, events, dead, expired, memory, up *prometheus.Desc
 }
 
 func newStatusCollector(store router.StatusStore) *statusCollector {
@@ -84,19 +84,20 @@ func newStatusCollector(store router.StatusStore) *statusCollector {
 		return prometheus.NewDesc("streamlatch_"+name, help, labels, nil)
 	}
 	return &statusCollector{
-		store:  store,
-		lag:    describe("lag_events", "Events accepted and not yet routed.", "partition"),
-		lagAge: describe("lag_seconds", "Age of the oldest event that is not yet routed.", "partition"),
-		events: describe("log_events", "Events in the log.", "partition"),
-		dead:   describe("dead_letters", "Dead letters kept."),
-		memory: describe("redis_memory_bytes", "Memory that Redis uses, of the fullest node."),
-		up:     describe("replicas", "Live replicas."),
+		store:   store,
+		lag:     describe("lag_events", "Events accepted and not yet routed.", "partition"),
+		lagAge:  describe("lag_seconds", "Age of the oldest event that is not yet routed.", "partition"),
+		events:  describe("log_events", "Events in the log.", "partition"),
+		dead:    describe("dead_letters", "Dead letters kept."),
+		expired: describe("dead_letters_expired", "Dead letters that retention has removed."),
+		memory:  describe("redis_memory_bytes", "Memory that Redis uses, of the fullest node."),
+		up:      describe("replicas", "Live replicas."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *statusCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.lag, c.lagAge, c.events, c.dead, c.memory, c.up} {
+	for _, d := range []*prometheus.Desc{c.lag, c.lagAge, c.events, c.dead, c.expired, c.memory, c.up} {
 		to <- d
 	}
 }
@@ -120,6 +121,7 @@ func (c *statusCollector) Collect(to chan<- prometheus.Metric) {
 		gauge(c.events, float64(p.Events), label)
 	}
 	gauge(c.dead, float64(status.Dead))
+	gauge(c.expired, float64(status.Expired))
 	gauge(c.memory, float64(status.Memory.Used))
 	gauge(c.up, float64(len(status.Replicas)))
 }

@@ -21,7 +21,7 @@ func (p *process) subscriptionsCommand() *cobra.Command {
 		},
 		p.listSubscriptionsCommand(), p.showCommand(client.Subscription), p.createSubscriptionCommand(),
 		p.deleteCommand(client.Subscription, "dropped_deliveries", "deliveries that were waiting"), p.testSubscriptionCommand(),
-		p.rotateSecretCommand(), p.pauseCommand(), p.resumeCommand(),
+		p.rotateSecretCommand(), p.pauseCommand(), p.resumeCommand(), p.replayCommand(),
 		p.pullCommand(), p.ackCommand(), p.nackCommand(), p.extendCommand(),
 	)
 }
