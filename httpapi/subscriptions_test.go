@@ -74,6 +74,18 @@ func TestAuthIsStoredAndShownMasked(t *testing.T) {
 		a.do("PATCH", "/v1/subscriptions/b", `{"sink":{"auth":{"kind":"bearer"}}}`).problem(http.StatusUnprocessableEntity, "invalid").get("errors", 0, "location"))
 }
 
+func TestAStreamSinkIsShownWithItsPasswordMasked(t *testing.T) {
+	a := newAPI(t)
+	res := a.do("POST", "/v1/subscriptions", `{"name":"s","sink":{"kind":"stream","stream":"orders","maxlen":10,"redis":"rediss://joe:hunter2@redis.example"}}`).want(http.StatusCreated)
+	require.Equal(t, "rediss://joe:****@redis.example", res.get("sink", "redis"))
+	shown := a.do("GET", "/v1/subscriptions/s", "").want(http.StatusOK)
+	require.NotContains(t, shown.body, "secret")
+	a.do("PUT", "/v1/subscriptions/s", shown.body).want(http.StatusOK)
+	require.Equal(t, "rediss://joe:hunter2@redis.example", a.store.subs[0].Sink.Redis)
+	a.do("PATCH", "/v1/subscriptions/s", `{"sink":{"redis":"rediss://joe:****@evil.example"}}`).problem(http.StatusUnprocessableEntity, "invalid")
+	a.do("POST", "/v1/subscriptions/s/rotate-secret", "").problem(http.StatusUnprocessableEntity, "invalid")
+}
+
 func TestARotatedSecretIsShownOnceAndTheOneBeforeSignsOn(t *testing.T) {
 	a := newAPI(t)
 	created := a.do("POST", "/v1/subscriptions", billingWith(`"title":"x"`)).want(http.StatusCreated)

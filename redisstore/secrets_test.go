@@ -171,7 +171,7 @@ func TestSealingAnewOverwritesNoChangeThatComesBetween(t *testing.T) {
 		sealing := open(t, addr, sealedUnder(t, secretsKey(1)))
 		redisstore.MoveTo(sealing, inClear)
 		reached := 0
-		interleave(sealing, func(script string, args []any) error {
+		interleave(sealing, func(script string, _ []any) error {
 			if script != "reseal" {
 				return nil
 			}

@@ -155,6 +155,8 @@ func (s *Sink) read(o *docObject) sinkChanges {
 	switch s.Kind {
 	case WebhookSink:
 		return s.readWebhook(o)
+	case StreamSink:
+		s.readStream(o)
 	case HandlerSink:
 		o.get("timeout").duration(&s.Timeout)
 	case PullSink:
@@ -335,6 +337,9 @@ func (s Sink) write(w *jsonWriter) {
 		w.optional("secret", s.Secret)
 	}
 	s.Auth.write(w)
+	if s.Kind == StreamSink {
+		s.writeStream(w)
+	}
 	w.close('}')
 }
 

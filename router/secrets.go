@@ -36,6 +36,7 @@ func (s Sink) MapSecrets(f func(place, secret string) string) Sink {
 	replace("auth.token", &s.Auth.Token)
 	replace("auth.password", &s.Auth.Password)
 	replace("auth.key", &s.Auth.Key)
+	replace(redisPlace, &s.Redis) // as a whole: passwords stand in it
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(s.Headers)), func(name string) bool { return !isSecretHeader(name) || s.Headers[name] == "" })
 	if len(names) > 0 {
 		s.Headers = maps.Clone(s.Headers)
@@ -46,8 +47,11 @@ func (s Sink) MapSecrets(f func(place, secret string) string) Sink {
 	return s
 }
 
-// headerPlace begins the places of headers.
-const headerPlace = "headers."
+// headerPlace begins the places of headers; redisPlace is that of a URL.
+const (
+	headerPlace = "headers."
+	redisPlace  = "redis"
+)
 
 // MapSecrets is Sink.MapSecrets for all secrets of the subscription.
 func (s Subscription) MapSecrets(f func(place, secret string) string) Subscription {
@@ -106,6 +110,8 @@ func isSecretHeader(name string) bool {
 func (s Subscription) masked(signingInClear bool) Subscription {
 	s.Sink = s.Sink.MapSecrets(func(place, secret string) string {
 		switch {
+		case place == redisPlace:
+			return maskRedisURL(secret)
 		case place != "secret":
 			return Masked
 		case signingInClear:
@@ -157,6 +163,9 @@ func (c sinkChanges) keep(s, old Sink) Sink {
 		if name, ok := strings.CutPrefix(place, headerPlace); ok && isMasked(secret) && old.Headers[name] != "" {
 			return old.Headers[name]
 		}
+		if place == redisPlace && isMaskedRedisURL(secret) && maskRedisURL(secret) == maskRedisURL(old.Redis) {
+			return old.Redis // of the same hosts: nobody else is shown the password
+		}
 		return secret
 	})
 }
@@ -170,7 +179,7 @@ func (d SubscriptionDraft) checkSecrets(s, old Sink) error {
 		return secret
 	})
 	s.MapSecrets(func(place, secret string) string {
-		if isMasked(secret) && kept[place] != secret { // those of a definition that a client has are masked, all of them
+		if (isMasked(secret) || place == redisPlace && isMaskedRedisURL(secret)) && kept[place] != secret { // those of a definition that a client has are masked, all of them
 			f.add(within(documentRoot+".sink", place), "is masked, and there is none to keep; give it in full")
 		}
 		return secret

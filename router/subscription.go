@@ -16,6 +16,7 @@ type SinkKind string
 // The kinds of sinks.
 const (
 	WebhookSink SinkKind = "webhook"
+	StreamSink  SinkKind = "stream" // a Redis Stream
 	HandlerSink SinkKind = "handler"
 	PullSink    SinkKind = "pull" // nothing is sent: workers take deliveries and say what became of them
 )
@@ -81,6 +82,9 @@ type Sink struct {
 
 	Lease       Duration `json:"lease,omitempty"`        // pull: how long a worker has a delivery that does not say how long
 	MaxAttempts int      `json:"max_attempts,omitempty"` // pull: after so many, a delivery becomes a dead letter
+	Stream      string   `json:"stream,omitempty"`       // the stream's name, which is its key
+	MaxLen      int      `json:"maxlen,omitempty"`       // entries that the stream keeps, about; 0: all
+	Redis       string   `json:"redis,omitempty"`        // URL of another Redis; empty: Streamlatch's own
 }
 
 // Delivery says how deliveries are made.
@@ -115,6 +119,8 @@ type Rules struct {
 	CheckHeaders func(headers map[string]string) error
 	// CheckSecret decides on a signing secret. Defaults to taking what begins with "whsec_".
 	CheckSecret func(secret string) error
+	// CheckRedis decides on the URL of a stream sink's Redis. Defaults to taking every one that looks like such.
+	CheckRedis func(url string) error
 	// CheckAuth decides on a webhook's auth, when nothing of it is masked or left out any more. It is asked where a definition is made, not by Validate.
 	// Defaults to taking all.
 	CheckAuth func(sink Sink) error
@@ -191,16 +197,16 @@ func (s Sink) check(f *docFaults, at string, rules Rules) {
 	switch s.Kind {
 	case WebhookSink:
 		s.checkWebhook(f, at, rules)
+	case StreamSink:
+		s.checkStream(f, at, rules)
 	case HandlerSink:
 		s.checkHandler(f, at)
 	case "":
 		f.add(kind, "is required")
 	case PullSink:
 		s.checkPull(f, at)
-	case "stream":
-		f.add(kind, "%q is not available in this version; %q is", s.Kind, WebhookSink)
 	default:
-		f.add(kind, "%s is not a kind of sink; %q is", quoteShort(string(s.Kind)), WebhookSink)
+		f.add(kind, "%s is not a kind of sink; %q, %q and %q are", quoteShort(string(s.Kind)), WebhookSink, StreamSink, PullSink)
 	}
 }
 
@@ -225,8 +231,8 @@ func (s Sink) checkWebhook(f *docFaults, at string, rules Rules) {
 }
 
 func (s Sink) checkHandler(f *docFaults, at string) {
-	if s.URL != "" || s.Mode != "" || len(s.Headers) > 0 || s.Secret != "" || s.Auth != (Auth{}) {
-		f.add(within(at, "sink"), "is a Go handler, which has no url, mode, headers, secret or auth")
+	if s.URL != "" || s.Mode != "" || len(s.Headers) > 0 || s.Secret != "" || s.Auth != (Auth{}) || s.Stream != "" || s.Redis != "" {
+		f.add(within(at, "sink"), "is a Go handler, which has no url, mode, headers, secret, auth, stream or redis")
 	}
 	if s.Timeout != 0 {
 		s.checkTimeout(f, at)

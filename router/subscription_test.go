@@ -60,7 +60,7 @@ func TestValidateNamesEachFaultyField(t *testing.T) {
 		"title of bytes":    {billing, func(s *Subscription) { s.Title = "\xff" }, "title: must not contain control characters"},
 		"filter too large":  {billing, func(s *Subscription) { s.Filter.Types = []string{strings.Repeat("a", MaxFilterBytes)} }, "filter: has 65607 bytes; at most 65536 are possible"},
 		"no kind":           {billing, func(s *Subscription) { s.Sink.Kind = "" }, "sink.kind: is required"},
-		"other kind":        {billing, func(s *Subscription) { s.Sink.Kind = "ftp" }, `sink.kind: "ftp" is not a kind of sink; "webhook" is`},
+		"other kind":        {billing, func(s *Subscription) { s.Sink.Kind = "ftp" }, `sink.kind: "ftp" is not a kind of sink; "webhook", "stream" and "pull" are`},
 		"no URL":            {billing, func(s *Subscription) { s.Sink.URL = "" }, "sink.url: is required"},
 		"relative URL":      {billing, func(s *Subscription) { s.Sink.URL = "/hook" }, "sink.url: must be an absolute http or https URL"},
 		"other scheme":      {billing, func(s *Subscription) { s.Sink.URL = "file:///etc/passwd" }, "sink.url: must be an absolute http or https URL"},
@@ -71,7 +71,7 @@ func TestValidateNamesEachFaultyField(t *testing.T) {
 		"other secret":      {billing, func(s *Subscription) { s.Sink.Secret = "hunter2" }, `sink.secret: must begin with "whsec_"`},
 		"none in flight":    {billing, func(s *Subscription) { s.Delivery.MaxInFlight = 0 }, "delivery.max_in_flight: must be from 1 to 1000"},
 		"many in flight":    {billing, func(s *Subscription) { s.Delivery.MaxInFlight = 1001 }, "delivery.max_in_flight: must be from 1 to 1000"},
-		"handler with URL":  {invoicing, func(s *Subscription) { s.Sink.URL = "https://a" }, "sink: is a Go handler, which has no url, mode, headers, secret or auth"},
+		"handler with URL":  {invoicing, func(s *Subscription) { s.Sink.URL = "https://a" }, "sink: is a Go handler, which has no url, mode, headers, secret, auth, stream or redis"},
 		"handler's timeout": {invoicing, func(s *Subscription) { s.Sink.Timeout = 1 }, "sink.timeout: must be from 100ms to 5m"},
 	} {
 		t.Run(name, func(t *testing.T) {

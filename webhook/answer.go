@@ -66,5 +66,5 @@ func redirectError(res *http.Response) string {
 		return message
 	}
 	to.User, to.RawQuery, to.Fragment = nil, "", ""
-	return printable(message + "; it points to " + to.String())
+	return Printable(message + "; it points to " + to.String())
 }

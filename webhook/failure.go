@@ -32,28 +32,28 @@ type tlsError struct{ err error }
 func (e *tlsError) Error() string { return e.err.Error() }
 func (e *tlsError) Unwrap() error { return e.err }
 
-// classify tells what an error of a round trip means, and says it in a message without control characters. ctx is the attempt's.
-func classify(ctx context.Context, err error) (router.Outcome, string) {
+// Classify tells what an error of an attempt over the network means, and says it in a message without control characters. ctx is the attempt's.
+func Classify(ctx context.Context, err error) (router.Outcome, string) {
 	if ctx.Err() != nil {
 		return classifyEnd(context.Cause(ctx))
 	}
 	outcome := outcomeOf(err)
 	if name, ok := errors.AsType[*net.DNSError](err); ok && outcome == router.OutcomeDNS {
 		// Its own text names the server that was asked, which is nobody's business.
-		return outcome, printable(fmt.Sprintf("the name %q can't be resolved: %s", name.Name, name.Err))
+		return outcome, Printable(fmt.Sprintf("the name %q can't be resolved: %s", name.Name, name.Err))
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // without the URL
 	}
-	return outcome, printable(err.Error())
+	return outcome, Printable(err.Error())
 }
 
 // classifyEnd tells why the attempt's context ended.
 func classifyEnd(cause error) (router.Outcome, string) {
 	if _, ours := errors.AsType[timeoutError](cause); ours || errors.Is(cause, context.DeadlineExceeded) {
-		return router.OutcomeTimeout, printable(cause.Error())
+		return router.OutcomeTimeout, Printable(cause.Error())
 	}
-	return router.OutcomeCanceled, printable("given up before an answer came: " + cause.Error())
+	return router.OutcomeCanceled, Printable("given up before an answer came: " + cause.Error())
 }
 
 // outcomeOf tells what kind of error it is, the most telling first.

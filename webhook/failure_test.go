@@ -49,7 +49,7 @@ func TestEveryErrorHasItsOutcome(t *testing.T) {
 		{errors.New(`net/http: malformed HTTP response "x"`), router.OutcomeProtocol},
 		{errors.New("net/http: server response headers exceeded 65536 bytes; aborted"), router.OutcomeProtocol},
 	} {
-		outcome, message := classify(t.Context(), c.err)
+		outcome, message := Classify(t.Context(), c.err)
 		require.Equal(t, c.want, outcome, "%v", c.err)
 		require.NotEmpty(t, message)
 		require.NotContains(t, message, "10.0.0.53", "which name server we ask is nobody's business")

@@ -130,11 +130,16 @@ func (g *Guard) isDenied(a netip.AddrPort) bool {
 	return denied
 }
 
-// Check tells whether an address may be dialled; the error holds ErrBlocked.
+// Check tells whether an address may be dialled for a webhook; the error holds ErrBlocked.
 func (g *Guard) Check(a netip.AddrPort) error {
 	if err := g.checkPort(a.Port()); err != nil {
 		return err
 	}
+	return g.CheckAddress(a)
+}
+
+// CheckAddress is Check for another protocol than HTTP, of which no port is refused as such.
+func (g *Guard) CheckAddress(a netip.AddrPort) error {
 	ip := a.Addr().Unmap().WithZone("")
 	for _, means := range append(embedded(ip), ip) {
 		as := fmt.Sprintf("address %s", ip)
@@ -199,6 +204,15 @@ func embedded(ip netip.Addr) []netip.Addr {
 
 // Control is a net.Dialer's Control function: it refuses an address before anything is sent to it.
 func (g *Guard) Control(network, address string, _ syscall.RawConn) error {
+	return control(network, address, g.Check)
+}
+
+// ControlAddress is Control for another protocol than HTTP.
+func (g *Guard) ControlAddress(network, address string, _ syscall.RawConn) error {
+	return control(network, address, g.CheckAddress)
+}
+
+func control(network, address string, check func(netip.AddrPort) error) error {
 	if network != "tcp4" && network != "tcp6" {
 		return fmt.Errorf("network %s: %w", network, ErrBlocked)
 	}
@@ -206,5 +220,5 @@ func (g *Guard) Control(network, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return fmt.Errorf("address %q: %w", address, ErrBlocked)
 	}
-	return g.Check(a)
+	return check(a)
 }

@@ -102,7 +102,7 @@ func (s *Sender) attempt(ctx context.Context, r router.Sending, at time.Time) ro
 	}
 	res, err := transport.RoundTrip(req)
 	if err != nil {
-		outcome, message := classify(limited, err)
+		outcome, message := Classify(limited, err)
 		return router.Attempt{Outcome: outcome, Error: redact(message, req.URL)}
 	}
 	a := readAnswer(res)

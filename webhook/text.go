@@ -25,9 +25,9 @@ func cut(s string, n int) string {
 	return s
 }
 
-// printable makes text of unknown origin fit for a message: valid UTF-8, without control characters or such as turn the direction of
+// Printable makes text of unknown origin fit for a message: valid UTF-8, without control characters or such as turn the direction of
 // writing, at most 300 bytes.
-func printable(s string) string {
+func Printable(s string) string {
 	clean := strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r

@@ -21,6 +21,7 @@ import (
 	"github.com/streamlatch/streamlatch/redisstore"
 	"github.com/streamlatch/streamlatch/router"
 	"github.com/streamlatch/streamlatch/source"
+	"github.com/streamlatch/streamlatch/streamsink"
 	"github.com/streamlatch/streamlatch/webhook"
 )
 
@@ -49,6 +50,7 @@ type app struct {
 	router   *router.Router
 	sender   *webhook.Sender
 	api      *httpapi.Server
+	streams  *streamsink.Sender
 	server   *http.Server
 	listener net.Listener
 	grace    time.Duration
@@ -83,7 +85,8 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 	if a.sender, err = webhook.New(webhook.Config{Version: o.Router.Version, Guard: guard, IdlePerHost: 1024, Idle: 4096}); err != nil {
 		return err
 	}
-	o.Router.Senders = map[router.SinkKind]router.Sender{router.WebhookSink: a.sender}
+	a.streams = streamsink.New(streamsink.Config{Own: o.Store.URL, OwnTLS: o.Store.TLS, Guard: guard})
+	o.Router.Senders = map[router.SinkKind]router.Sender{router.WebhookSink: a.sender, router.StreamSink: a.streams}
 	o.Router.Observer = newObserver(registry)
 	a.router = router.New(a.store, o.Router)
 	registry.MustRegister(newStatusCollector(a.store))
@@ -125,6 +128,7 @@ func (a *app) apiConfig(o options, guard *webhook.Guard, registry *prometheus.Re
 	c.Registry = registry
 	c.Rules.CheckURL, c.Rules.CheckHeaders, c.Rules.CheckSecret = guard.CheckURL, webhook.CheckHeaders, webhook.CheckSecret
 	c.Rules.CheckSource = source.Check
+	c.Rules.CheckRedis = func(url string) error { return streamsink.CheckURL(guard, url) }
 	c.Rules.CheckAuth = func(s router.Sink) error { return webhook.CheckAuth(s, time.Now()) }
 	return c
 }
@@ -185,6 +189,9 @@ func (a *app) close() error {
 	}
 	if a.sender != nil {
 		a.sender.Close()
+	}
+	if a.streams != nil {
+		failed = append(failed, a.streams.Close())
 	}
 	if a.store != nil {
 		failed = append(failed, a.store.Close())

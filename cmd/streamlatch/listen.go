@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/streamlatch/streamlatch/cloudevents"
+	"github.com/streamlatch/streamlatch/internal/hostile"
 	"github.com/streamlatch/streamlatch/router"
 	"github.com/streamlatch/streamlatch/webhook"
 )
@@ -32,6 +35,8 @@ type listenOptions struct {
 	delay   time.Duration
 	limit   int
 	output  outputFormat
+
+	misbehave string
 }
 
 func (p *process) listenCommand() *cobra.Command {
@@ -51,8 +56,17 @@ things out. A webhook whose signature does not fit is printed too, and answered 
 	f.IntVar(&o.status, "status", http.StatusOK, "status to answer with")
 	f.DurationVar(&o.delay, "delay", 0, "time to wait before the answer")
 	f.IntVarP(&o.limit, "limit", "n", 0, "end after this many webhooks (default never)")
+	f.StringVar(&o.misbehave, "misbehave", "", "answer as a bad endpoint does: "+kindsOfMisbehaviour())
 	addOutputFlag(cmd, &o.output)
 	return cmd
+}
+
+func kindsOfMisbehaviour() string {
+	var kinds []string
+	for _, k := range hostile.Kinds() {
+		kinds = append(kinds, string(k))
+	}
+	return strings.Join(kinds, ", ")
 }
 
 func (p *process) listen(ctx context.Context, o listenOptions) error {
@@ -67,6 +81,14 @@ func (p *process) listen(ctx context.Context, o listenOptions) error {
 	if o.status < 200 || o.status > 599 || o.delay < 0 {
 		return usagef("--status must be from 200 to 599, and --delay not negative")
 	}
+	scheme := "http"
+	if o.misbehave != "" {
+		bad, err := hostile.New(hostile.Kind(o.misbehave), hostile.Config{})
+		if err != nil {
+			return usagef("--misbehave %w", err)
+		}
+		r.bad, scheme = bad, bad.Scheme()
+	}
 	listener, err := net.Listen("tcp", o.address)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -75,7 +97,7 @@ func (p *process) listen(ctx context.Context, o listenOptions) error {
 	if len(o.secrets) == 0 {
 		verified = "signatures are not verified: there is no --secret"
 	}
-	fmt.Fprintf(p.stderr, "streamlatch: waiting for webhooks at http://%s/ (%s)\n", listener.Addr(), verified)
+	fmt.Fprintf(p.stderr, "streamlatch: waiting for webhooks at %s://%s/ (%s)\n", scheme, listener.Addr(), verified)
 	return r.serve(ctx, listener)
 }
 
@@ -84,7 +106,8 @@ type receiver struct {
 	process  *process
 	options  listenOptions
 	verifier webhook.Verifier
-	enough   chan struct{} // closed when as many have come as should
+	bad      *hostile.Endpoint // that answers in its own way; nil: there is none
+	enough   chan struct{}     // closed when as many have come as should
 
 	mu     sync.Mutex // guards what follows, and the output
 	seen   int
@@ -93,8 +116,16 @@ type receiver struct {
 
 // serve answers until ctx ends or enough webhooks have come, and then finishes those under way.
 func (r *receiver) serve(ctx context.Context, listener net.Listener) error {
+	if r.bad != nil {
+		defer r.bad.Close()
+		bad, err := r.bad.Listener(listener)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		listener = bad
+	}
 	unused := &unusedConns{conns: map[net.Conn]bool{}}
-	server := &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second, ConnState: unused.note}
+	server := &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second, ConnState: unused.note, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	select {
@@ -106,6 +137,9 @@ func (r *receiver) serve(ctx context.Context, listener net.Listener) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.options.delay+5*time.Second)
 	defer cancel()
 	unused.close()
+	if r.bad != nil {
+		r.bad.Close()
+	}
 	err := server.Shutdown(grace)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -175,14 +209,17 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	} else {
 		got.Body = string(body)
 	}
-	last := r.print(got)
+	if last := r.print(got); last {
+		defer close(r.enough)
+	}
 	if r.options.delay > 0 {
 		_ = r.process.pause(req.Context(), r.options.delay) // the sender went away: then nobody waits
 	}
-	w.WriteHeader(status)
-	if last {
-		close(r.enough)
+	if r.bad != nil && status != http.StatusUnauthorized {
+		r.bad.Answer(w, req)
+		return
 	}
+	w.WriteHeader(status)
 }
 
 // print prints a webhook, and tells whether it is the last one.

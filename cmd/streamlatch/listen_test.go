@@ -118,6 +118,7 @@ func TestListenRefusesWhatItCannotDo(t *testing.T) {
 		"--secret is not padded standard base64": {"--secret", "whsec_?"},
 		"--status must be from 200 to 599":       {"--status", "99"},
 		"and --delay not negative":               {"--delay", "-1s"},
+		`--misbehave "polite" is none of slow`:   {"--misbehave", "polite"},
 	} {
 		_, stderr, code := runCommand(t, nil, append([]string{"listen"}, args...)...)
 		require.Equal(t, exitUsage, code)
@@ -126,4 +127,28 @@ func TestListenRefusesWhatItCannotDo(t *testing.T) {
 	_, stderr, code := runCommand(t, nil, "listen", "--listen", "127.0.0.1:99999")
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, stderr, "listen: ")
+}
+
+func TestListenMisbehavesOnDemandAndPrintsAllTheSame(t *testing.T) {
+	url, p, wait := startListen(t, "-n", "3", "--misbehave", "flapping", "--secret", listenSecret)
+	require.Equal(t, 401, deliver(t, url, otherSecret, "dlv_0", p.now(), structured(), anEvent), "what is not verified is refused as ever")
+	require.Equal(t, 503, deliver(t, url, listenSecret, "dlv_1", p.now(), structured(), anEvent))
+	require.Equal(t, 503, deliver(t, url, listenSecret, "dlv_1", p.now(), structured(), anEvent))
+	stdout, code := wait()
+	require.Equal(t, exitDone, code)
+	require.Equal(t, 2, strings.Count(stdout, " verified / dlv_1 "))
+
+	url, _, wait = startListen(t, "-n", "1", "--misbehave", "reset")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(anEvent))
+	require.NoError(t, err)
+	res, err := http.DefaultClient.Do(req)
+	if err == nil {
+		require.NoError(t, res.Body.Close())
+	}
+	require.Error(t, err)
+	stdout, _ = wait()
+	require.Contains(t, stdout, "not-checked")
+
+	url, _, _ = startListen(t, "-n", "1", "--misbehave", "wrong-tls")
+	require.Contains(t, url, "https://")
 }

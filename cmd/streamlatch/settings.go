@@ -143,7 +143,7 @@ func deliverySettings() []setting {
 		{name: "max-sends", kind: "number", byDefault: "1024", set: number(func(c *config) *int { return &c.Router.MaxSends }, 1, 100_000),
 			help: "most deliveries that one replica has under way at a time"},
 		{name: "allow-targets", kind: "CIDRs", list: true, set: setTargets,
-			help: "private addresses that webhooks may go to, as ranges (10.1.0.0/16) or single addresses; all others are refused when saved and when dialled. `dev` allows loopback besides"},
+			help: "private addresses that webhooks, and streams on another Redis, may go to, as ranges (10.1.0.0/16) or single addresses; all others are refused when saved and when dialled. `dev` allows loopback besides"},
 		{name: "allow-ports", kind: "numbers", list: true, set: setPorts,
 			help: "the only ports that webhooks may go to. Without, all are possible but those of services that would take the lines of a request for commands, such as SMTP, Redis and memcached"},
 		{name: "delivery-retry-schedule", kind: "durations", list: true, byDefault: schedule(defaults.Retry.Schedule), set: setSchedule,

@@ -39,6 +39,8 @@ type subscriptionView struct {
 	Sink struct {
 		Kind   string `json:"kind"`
 		URL    string `json:"url"`
+		Stream string `json:"stream"`
+		Redis  string `json:"redis"`
 		Secret string `json:"secret"`
 	} `json:"sink"`
 	PreviousUntil string `json:"previous_secret_until"`
@@ -59,11 +61,19 @@ func (v subscriptionView) filter() string {
 	return strings.Join(words, " + ")
 }
 
+// target is where deliveries go.
+func (v subscriptionView) target() string {
+	if v.Sink.Redis != "" {
+		return v.Sink.Stream + " on " + v.Sink.Redis
+	}
+	return v.Sink.URL + v.Sink.Stream
+}
+
 func (p *process) listSubscriptionsCommand() *cobra.Command {
 	return p.listCommand(client.Subscription, []string{"NAME", "STATE", "SINK", "TO", "FILTER"}, func(d client.Definition) ([]string, error) {
 		var v subscriptionView
 		err := d.Decode(&v)
-		return []string{v.Name, stateWord(v.Enabled), v.Sink.Kind, v.Sink.URL, v.filter()}, err
+		return []string{v.Name, stateWord(v.Enabled), v.Sink.Kind, v.target(), v.filter()}, err
 	})
 }
 
@@ -88,9 +98,10 @@ func (p *process) createSubscriptionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Create a subscription",
-		Long: `Create a subscription to a webhook, or to be pulled from, from flags or from a file with one definition. Without a secret the server makes one,
-and it is printed this once.`,
+		Long: `Create a subscription to a webhook or a Redis Stream, or to be pulled from, from flags or from a file with one definition. Where a webhook has no secret
+the server makes one, and it is printed this once.`,
 		Example: "  streamlatch subscriptions create --name billing --types 'order.*' --url https://billing.example/hook\n" +
+			"  streamlatch subscriptions create --name archive --stream orders --maxlen 100000\n" +
 			"  streamlatch subscriptions create --name jobs --types 'job.*' --pull --lease 1m\n" +
 			"  streamlatch subscriptions create -f billing.yaml",
 		Args: cobra.NoArgs,
@@ -103,6 +114,9 @@ and it is printed this once.`,
 	f.StringSliceVar(&o.types, "types", nil, "type patterns, with commas between them (default every type)")
 	f.StringVar(&o.pattern, "pattern", "", "event pattern, in JSON")
 	f.StringVar(&o.definition.Sink.URL, "url", "", "URL of the webhook")
+	f.StringVar(&o.definition.Sink.Stream, "stream", "", "name of the Redis Stream, in the place of a webhook")
+	f.StringVar(&o.definition.Sink.Redis, "stream-redis", "", "URL of the stream's Redis (default the server's own)")
+	f.IntVar(&o.definition.Sink.MaxLen, "maxlen", 0, "entries that the stream keeps, about (default all)")
 	f.StringVar((*string)(&o.definition.Sink.Mode), "mode", "", "structured or binary (default structured)")
 	f.StringArrayVar(&o.headers, "header", nil, "header to send, as name: value (can be repeated)")
 	f.StringVar(&o.definition.Sink.Secret, "secret", "", "secret that deliveries are signed with (default one that the server makes)")
@@ -130,7 +144,8 @@ func (p *process) subscriptionDocument(o createOptions, given func(string) bool)
 		return o.document()
 	}
 	flags := []string{
-		"name", "title", "types", "pattern", "url", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "rate", "pull", "lease", "max-attempts", "disabled",
+		"name", "title", "types", "pattern", "url", "stream", "stream-redis", "maxlen", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "rate",
+		"pull", "lease", "max-attempts", "disabled",
 	}
 	for _, flag := range flags {
 		if given(flag) {
@@ -140,10 +155,29 @@ func (p *process) subscriptionDocument(o createOptions, given func(string) bool)
 	return p.oneDefinition(client.Subscription, o.file)
 }
 
+// sinkKind is the kind of the sink that the flags describe.
+func (o createOptions) sinkKind() router.SinkKind {
+	switch {
+	case o.pull:
+		return router.PullSink
+	case o.definition.Sink.Stream != "":
+		return router.StreamSink
+	default:
+		return router.WebhookSink
+	}
+}
+
 // document makes the document of the flags; what is not said is left out, for the server to choose.
 func (o createOptions) document() ([]byte, error) {
-	if o.definition.Name == "" || (o.definition.Sink.URL == "") != o.pull {
-		return nil, usagef("say --name and either --url or --pull, or --file")
+	target := o.definition.Sink
+	sinks := 0
+	for _, given := range []bool{target.URL != "", target.Stream != "", o.pull} {
+		if given {
+			sinks++
+		}
+	}
+	if o.definition.Name == "" || sinks != 1 {
+		return nil, usagef("say --name and one of --url, --stream and --pull, or --file")
 	}
 	type object map[string]any
 	set := func(to object, name string, value any, given bool) {
@@ -166,10 +200,10 @@ func (o createOptions) document() ([]byte, error) {
 	if o.pattern != "" && !json.Valid([]byte(o.pattern)) {
 		return nil, usagef("--pattern is not JSON")
 	}
-	filter, sink, delivery := object{}, object{"kind": router.WebhookSink}, object{}
-	if o.pull {
-		sink["kind"] = router.PullSink
-	}
+	filter, sink, delivery := object{}, object{"kind": o.sinkKind()}, object{}
+	set(sink, "stream", target.Stream, target.Stream != "")
+	set(sink, "redis", target.Redis, target.Redis != "")
+	set(sink, "maxlen", target.MaxLen, target.MaxLen != 0)
 	set(filter, "types", o.types, len(o.types) > 0)
 	set(filter, "pattern", json.RawMessage(o.pattern), o.pattern != "")
 	set(sink, "url", o.definition.Sink.URL, o.definition.Sink.URL != "")
