@@ -37,10 +37,11 @@ const (
 // storesMore are the scripts that must be refused when memory is full, so that the rest still has room.
 var storesMore = map[string]bool{"append": true, "define": true}
 
-// Set is all scripts in one dialect.
+// Set is all scripts in one dialect. Apply and ApplyWork are the same file, and only the second knows how to evaluate triggers: what a script does not need
+// costs it all the same, since each call makes every function anew.
 type Set struct {
-	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due, Announce, Define *Script
-	Init, Register, Horizon, Keep, Trim, Purge, Expire, Permit, Drop            *Script
+	Append, Rotate, Apply, ApplyWork, Claim, Settle, Lease, Release, Due, Announce, Define *Script
+	Init, Register, Horizon, Keep, Trim, Purge, Expire, Permit, Drop                       *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -49,19 +50,17 @@ func Load(d Dialect) *Set {
 	for _, name := range []string{"partial", "condition", "firing", "shortcut", "join"} {
 		evaluation += read(name)
 	}
-	script := func(name string) *Script {
-		source := common + read(name)
-		if name == "apply" {
-			source = common + evaluation + read(name)
-		}
+	build := func(name, with string) *Script {
+		source := common + with + read(name)
 		if d == Redis {
 			source = shebang(name) + source
 		}
 		sum := sha1.Sum([]byte(source)) //nolint:gosec // see the import
 		return &Script{Name: name, Source: source, Hash: hex.EncodeToString(sum[:])}
 	}
+	script := func(name string) *Script { return build(name, "") }
 	return &Set{
-		Append: script("append"), Rotate: script("rotate"), Apply: script("apply"), Claim: script("claim"), Settle: script("settle"),
+		Append: script("append"), Rotate: script("rotate"), Apply: script("apply"), ApplyWork: build("apply", evaluation), Claim: script("claim"), Settle: script("settle"),
 		Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"), Define: script("define"),
 		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
 		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"),
@@ -71,7 +70,7 @@ func Load(d Dialect) *Set {
 // All lists the scripts of a set.
 func (s *Set) All() []*Script {
 	return []*Script{
-		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due, s.Announce, s.Define,
+		s.Append, s.Rotate, s.Apply, s.ApplyWork, s.Claim, s.Settle, s.Lease, s.Release, s.Due, s.Announce, s.Define,
 		s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge, s.Expire, s.Permit, s.Drop,
 	}
 }
