@@ -49,6 +49,11 @@ check: lint test ## What CI runs: lint, then test
 fuzz: ## Run each fuzz test for FUZZTIME (default 60s)
 	@GO="$(GO)" .ci/fuzz $(FUZZTIME)
 
+.PHONY: chaos
+chaos: ## Kill, pause and cut off at random, at length, and hold what is left against the model; takes half an hour
+	@.ci/redis
+	@GO="$(GO)" .ci/chaos
+
 .PHONY: bench
 bench: build ## Measure against bare references on this machine (ARGS="…" for flags); takes minutes
 	@.ci/redis

@@ -112,6 +112,7 @@ type request struct {
 	header http.Header
 	body   []byte
 	repeat repeat
+	wait   time.Duration // how long the server is asked to wait, on top of the time of a call
 }
 
 // answer is what came back, with a status below 300.
@@ -133,7 +134,8 @@ func (c *Client) do(ctx context.Context, r request) (answer, error) {
 }
 
 func (c *Client) once(ctx context.Context, r request) (answer, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, c.cfg.Timeout, fmt.Errorf("no answer within %s", c.cfg.Timeout))
+	timeout := c.cfg.Timeout + r.wait
+	limited, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
 	defer cancel()
 	res, err := c.send(limited, r)
 	if err != nil {

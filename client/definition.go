@@ -17,6 +17,7 @@ type Kind string
 const (
 	Subscription Kind = "subscription"
 	Trigger      Kind = "trigger"
+	Source       Kind = "source"
 )
 
 // path is where definitions of the kind are.
@@ -95,7 +96,7 @@ func (c *Client) Put(ctx context.Context, kind Kind, name string, document []byt
 }
 
 // Delete removes one, and tells how much is dropped with it: of a subscription, deliveries that were waiting; of a trigger, keys for which something was
-// recorded.
+// recorded; of a source, nothing.
 func (c *Client) Delete(ctx context.Context, kind Kind, ref string, cond Condition) (dropped int64, err error) {
 	a, err := c.do(ctx, request{method: http.MethodDelete, path: kind.at(ref), header: cond.addTo(http.Header{})})
 	if err != nil {
@@ -109,10 +110,28 @@ func (c *Client) Delete(ctx context.Context, kind Kind, ref string, cond Conditi
 	return got.Deliveries + got.Partials, err
 }
 
+// Pause stops sending to a subscription's sink: events that match are queued. It returns the subscription with its status.
+func (c *Client) Pause(ctx context.Context, ref string) (Definition, error) {
+	a, err := c.do(ctx, request{method: http.MethodPost, path: Subscription.at(ref) + "/pause", repeat: always})
+	return a.definition(Subscription), err
+}
+
+// Resume ends a pause, and returns the subscription with its status.
+func (c *Client) Resume(ctx context.Context, ref string) (Definition, error) {
+	a, err := c.do(ctx, request{method: http.MethodPost, path: Subscription.at(ref) + "/resume", repeat: always})
+	return a.definition(Subscription), err
+}
+
 func jsonHeader() http.Header { return http.Header{"Content-Type": {"application/json"}} }
 
 func (a answer) definition(kind Kind) Definition {
 	return Definition{kind, json.RawMessage(a.body), a.header.Get("Etag")}
+}
+
+// RotateSecret gives a subscription a new signing secret, which the answer shows, this once. The one before signs as well for 24 hours.
+func (c *Client) RotateSecret(ctx context.Context, ref string) (Definition, error) {
+	a, err := c.do(ctx, request{method: http.MethodPost, path: Subscription.at(ref) + "/rotate-secret"})
+	return a.definition(Subscription), err
 }
 
 // Attempt is one try at a delivery.
@@ -134,4 +153,21 @@ func (c *Client) Test(ctx context.Context, ref string) (Attempt, error) {
 	var attempt Attempt
 	err = a.decode(&attempt)
 	return attempt, err
+}
+
+// TestedSource is what became of a sample.
+type TestedSource struct {
+	Position string          `json:"position"` // in the log
+	Event    json.RawMessage `json:"event"`    // a CloudEvent in JSON
+}
+
+// TestSource has the server make a message as a source's provider would send it, and take it like any other one. It is stored.
+func (c *Client) TestSource(ctx context.Context, ref string) (TestedSource, error) {
+	a, err := c.do(ctx, request{method: http.MethodPost, path: Source.at(ref) + "/test"})
+	if err != nil {
+		return TestedSource{}, err
+	}
+	var tested TestedSource
+	err = a.decode(&tested)
+	return tested, err
 }

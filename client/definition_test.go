@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -50,12 +51,22 @@ func TestConditionsAreSent(t *testing.T) {
 }
 
 // What was done and whose answer was lost would be refused the second time, or done twice.
-func TestOnlyAPutWithoutConditionIsRepeatedAfterALostAnswer(t *testing.T) {
+func TestOnlyWhatCanBeRepeatedIsRepeatedAfterALostAnswer(t *testing.T) {
 	t.Run("put", func(t *testing.T) {
 		c, _, w := start(t, hangUp, ok(`{}`))
 		_, err := c.Put(t.Context(), client.Subscription, "a", nil, client.Condition{})
 		require.NoError(t, err)
 		require.Len(t, w.list, 1)
+	})
+	t.Run("pause and resume", func(t *testing.T) {
+		c, s, _ := start(t, hangUp, ok(`{"name":"a"}`), hangUp, ok(`{"name":"a"}`))
+		for i, change := range []func(context.Context, string) (client.Definition, error){c.Pause, c.Resume} {
+			d, err := change(t.Context(), "a")
+			require.NoError(t, err)
+			require.JSONEq(t, `{"name":"a"}`, string(d.Document))
+			require.Equal(t, "/v1/subscriptions/a/"+[]string{"pause", "resume"}[i], s.at(2*i+1).url.Path)
+			require.Equal(t, "POST", s.at(2*i+1).method)
+		}
 	})
 	for name, call := range map[string]func(*client.Client) error{
 		"put with a condition": func(c *client.Client) error {
@@ -67,13 +78,24 @@ func TestOnlyAPutWithoutConditionIsRepeatedAfterALostAnswer(t *testing.T) {
 			_, err := c.Delete(t.Context(), client.Subscription, "a", client.Condition{})
 			return err
 		},
-		"test": func(c *client.Client) error { _, err := c.Test(t.Context(), "a"); return err },
+		"rotate": func(c *client.Client) error { _, err := c.RotateSecret(t.Context(), "a"); return err },
+		"test":   func(c *client.Client) error { _, err := c.Test(t.Context(), "a"); return err },
+		"sample": func(c *client.Client) error { _, err := c.TestSource(t.Context(), "a"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _, _ := start(t, hangUp)
 			require.ErrorContains(t, call(c), "no answer from "+c.Server())
 		})
 	}
+}
+
+func TestASampleIsSentToASource(t *testing.T) {
+	c, s, _ := start(t, ok(`{"position":"0:1-1","event":{"type":"github.ping"}}`))
+	tested, err := c.TestSource(t.Context(), "git hub")
+	require.NoError(t, err)
+	require.Equal(t, "0:1-1", tested.Position)
+	require.JSONEq(t, `{"type":"github.ping"}`, string(tested.Event))
+	require.Equal(t, "/v1/sources/git%20hub/test", s.at(0).url.EscapedPath())
 }
 
 func TestARefusalForTheRateIsRepeatedForEveryCall(t *testing.T) {
@@ -91,4 +113,13 @@ func TestTestReturnsTheAttempt(t *testing.T) {
 	require.Equal(t, "status", a.Outcome)
 	require.Equal(t, 500, a.StatusCode)
 	require.Equal(t, "/v1/subscriptions/a/test", s.at(0).url.Path)
+}
+
+func TestARotatedSecretIsInTheAnswer(t *testing.T) {
+	c, s, _ := start(t, ok(`{"sink":{"secret":"whsec_new"}}`, "ETag", `"8"`))
+	d, err := c.RotateSecret(t.Context(), "a/b")
+	require.NoError(t, err)
+	require.Equal(t, "POST /v1/subscriptions/a%2Fb/rotate-secret", s.at(0).method+" "+s.at(0).url.EscapedPath())
+	require.Equal(t, `"8"`, d.ETag)
+	require.JSONEq(t, `{"sink":{"secret":"whsec_new"}}`, string(d.Document))
 }

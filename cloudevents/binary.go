@@ -61,7 +61,7 @@ func (d Decoder) decodeBinary(contentType string, media router.MediaType, header
 	}
 	event.DataContentType = contentType
 	event.Data = string(body)
-	event.DataKind = bodyKind(media, body, event.Data)
+	event.DataKind = BodyKind(media, body, event.Data)
 	e, err := router.NewParsedEvent(event.EventFields)
 	if err != nil {
 		if err := found.addAll(err, locateHeader); err != nil {
@@ -134,8 +134,9 @@ func locateHeader(location string) string {
 	return "header.ce-" + location
 }
 
-// bodyKind tells how a body travels in JSON. What does not hold what its content type says is bytes: in binary mode data is opaque.
-func bodyKind(media router.MediaType, body []byte, text string) router.DataKind {
+// BodyKind tells how the body of a request travels in JSON; text is the same as body. What does not hold what its content type says is bytes: in
+// binary mode data is opaque.
+func BodyKind(media router.MediaType, body []byte, text string) router.DataKind {
 	switch {
 	case len(body) == 0:
 		return router.NoData

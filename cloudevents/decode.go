@@ -38,6 +38,9 @@ func (l Limits) BodyBytes(contentType string) int {
 	return l.MaxEventBytes
 }
 
+// EventBytes is the largest body that one event can have.
+func (l Limits) EventBytes() int { return l.withDefaults().MaxEventBytes }
+
 func (l Limits) withDefaults() Limits {
 	if l.MaxEventBytes == 0 {
 		l.MaxEventBytes = 1 << 20

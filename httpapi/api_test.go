@@ -18,6 +18,7 @@ import (
 
 	"github.com/streamlatch/streamlatch/httpapi"
 	"github.com/streamlatch/streamlatch/router"
+	"github.com/streamlatch/streamlatch/source"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,8 +43,10 @@ func newAPIOn(t testing.TB, store *fakeStore, with ...func(*httpapi.Config)) *ap
 	a := &api{t: t, store: store, log: &lockedBuffer{}}
 	feed := router.NewFeed(store, router.FeedConfig{Wait: 20 * time.Millisecond})
 	cfg := httpapi.Config{
-		Events: store, Log: store, Feed: feed, Subscriptions: store, Triggers: &store.triggers, DeadLetters: store, Status: store, Tester: store, Ready: store.Ready,
+		Events: store, Log: store, Feed: feed, Subscriptions: store, Triggers: &store.triggers, Partials: &store.triggers, Sources: &store.sources,
+		Inlets: &store.sources, DeadLetters: store, Status: store, Pauser: store, Tester: store, Puller: &store.puller, Deliveries: &store.deliveries, Ready: store.Ready,
 		NewSecret: func() string { return freshSecret }, Version: "1.2.3", Logger: slog.New(slog.NewTextHandler(a.log, nil)),
+		Rules: router.Rules{CheckSource: source.Check},
 	}
 	for _, change := range with {
 		change(&cfg)

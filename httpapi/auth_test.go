@@ -67,7 +67,9 @@ func TestAConfigurationIsRefusedWithTheField(t *testing.T) {
 
 	store := newFakeStore(1)
 	cfg := httpapi.Config{
-		Events: store, Log: store, Feed: router.NewFeed(store, router.FeedConfig{}), Subscriptions: store, Triggers: &store.triggers, DeadLetters: store, Status: store, Tester: store, Ready: store.Ready,
+		Events: store, Log: store, Feed: router.NewFeed(store, router.FeedConfig{}), Subscriptions: store, Triggers: &store.triggers, Partials: &store.triggers,
+		Sources: &store.sources, Inlets: &store.sources, DeadLetters: store, Status: store, Pauser: store, Tester: store, Puller: &store.puller,
+		Deliveries: &store.deliveries, Ready: store.Ready,
 		NewSecret: func() string { return "" },
 	}
 	_, err = httpapi.New(cfg)

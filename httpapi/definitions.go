@@ -97,15 +97,10 @@ func (ds *definitions[T, D]) put(c call) error {
 	if err != nil {
 		return err
 	}
-	text, err := ds.server.readCommand(c, jsonType)
-	if err != nil {
+	if err := newQuery(c.r).err(); err != nil {
 		return err
 	}
-	ref, err := router.ParseRef(ds.id, c.param)
-	if err != nil {
-		return err
-	}
-	draft, err := ds.draftFor(ref, text)
+	ref, draft, err := ds.readPut(c)
 	if err != nil {
 		return err
 	}
@@ -123,6 +118,19 @@ func (ds *definitions[T, D]) put(c call) error {
 		// Somebody else has just created it: what holds for one that is there holds now.
 	}
 	return ds.errBusy()
+}
+
+// readPut reads what is put, and where.
+func (ds *definitions[T, D]) readPut(c call) (ref router.Ref, draft D, err error) {
+	text, err := ds.server.readDocument(c, jsonType)
+	if err != nil {
+		return ref, draft, err
+	}
+	if ref, err = router.ParseRef(ds.id, c.param); err != nil {
+		return ref, draft, err
+	}
+	draft, err = ds.draftFor(ref, text)
+	return ref, draft, err
 }
 
 // draftFor reads a document that is put at a reference: at a name, which it may leave out and must not contradict, or at an id.

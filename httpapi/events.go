@@ -176,26 +176,35 @@ func (s *Server) showEvent(c call) error {
 	if err := newQuery(c.r).err(); err != nil {
 		return err
 	}
-	p, err := router.ParsePosition(c.param)
+	r, err := s.recordAt(c)
 	if err != nil {
 		return err
 	}
+	writeBody(c.w, http.StatusOK, "application/json", append(appendItem(nil, r), '\n'))
+	return nil
+}
+
+// recordAt is the event at the position in the path.
+func (s *Server) recordAt(c call) (r router.Record, err error) {
+	p, err := router.ParsePosition(c.param)
+	if err != nil {
+		return r, err
+	}
 	missing := router.Errorf(router.NotFound, "the log has no event at %s", p)
 	if p.Partition >= s.cfg.Log.Partitions() {
-		return missing
+		return r, missing
 	}
 	records, err := s.cfg.Log.ReadLogReverse(c.r.Context(), p, 1)
 	if err != nil {
-		return fmt.Errorf("read the event at %s: %w", p, err)
+		return r, fmt.Errorf("read the event at %s: %w", p, err)
 	}
 	if len(records) == 0 || records[0].Position != p {
-		return missing
+		return r, missing
 	}
 	if records[0].Err != nil {
-		return router.Errorf(router.NotFound, "what the log has at %s can't be read; it is among the dead letters", p)
+		return r, router.Errorf(router.NotFound, "what the log has at %s can't be read; it is among the dead letters", p)
 	}
-	writeBody(c.w, http.StatusOK, "application/json", append(appendItem(nil, records[0]), '\n'))
-	return nil
+	return records[0], nil
 }
 
 // appendItem appends an event of the log as lists and streams show it.

@@ -21,6 +21,7 @@ type fakeStore struct {
 	seen     map[string]router.Position
 	subs     []router.Subscription
 	triggers fakeTriggers
+	sources  fakeSources
 	version  uint64
 
 	down       error            // every call fails with it
@@ -28,12 +29,15 @@ type fakeStore struct {
 	beforeSet  func()           // called in ReplaceSubscription, before it looks
 	beforeMake func()           // called in CreateSubscription, before it looks
 	reads      int              // entries that were read backwards
+	paused     *router.Pause
 	dead       []router.DeadLetter
 	deadAsked  []any
 	status     router.Status
 	tested     []router.Subscription
 	attempt    router.Attempt
 	notReady   error
+	puller     fakePuller
+	deliveries fakeDeliveries
 }
 
 func newFakeStore(partitions int) *fakeStore {
@@ -193,6 +197,14 @@ func (f *fakeStore) ReplaceSubscription(_ context.Context, s router.Subscription
 	return s, nil
 }
 
+func (f *fakeStore) RotateSecret(ctx context.Context, s router.Subscription, fresh string) (router.Subscription, error) {
+	rotated, err := s.RotateSecret(fresh, time.UnixMilli(f.ms).UTC())
+	if err != nil {
+		return s, err
+	}
+	return f.ReplaceSubscription(ctx, rotated)
+}
+
 func (f *fakeStore) DeleteSubscription(_ context.Context, id string, version uint64) (int64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -218,10 +230,27 @@ func (f *fakeStore) Subscriptions(_ context.Context, after string, limit int) (o
 	return out, f.down
 }
 
+func (f *fakeStore) PauseSubscription(_ context.Context, id string) error {
+	f.paused = &router.Pause{Since: time.UnixMilli(f.ms).UTC(), Reason: router.StoppedByOperator}
+	return f.pauseFails(id)
+}
+
+func (f *fakeStore) ResumeSubscription(_ context.Context, id string) error {
+	f.paused = nil
+	return f.pauseFails(id)
+}
+
+func (f *fakeStore) pauseFails(id string) error {
+	if f.down == nil && f.find(id) < 0 {
+		return router.Errorf(router.NotFound, "there is no subscription %q", id)
+	}
+	return f.down
+}
+
 func (f *fakeStore) SubscriptionStatus(context.Context, string) (router.SubscriptionStatus, error) {
 	return router.SubscriptionStatus{
 		Backlog: 5, InFlight: 2, Retrying: 1, Dead: 3, Delivered: 100, OldestPending: time.UnixMilli(f.ms).UTC(), LastSuccess: time.UnixMilli(f.ms).UTC(),
-		LastError: "connection refused", NotQueued: 4,
+		LastError: "connection refused", NotQueued: 4, Paused: f.paused,
 	}, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/streamlatch/streamlatch/router"
 )
 
 // metrics are the counters of the API. Their labels are bounded: routes as patterns, methods that are registered, classes of statuses.
@@ -13,6 +15,7 @@ type metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	events    *prometheus.CounterVec
+	messages  *prometheus.CounterVec
 	streams   prometheus.Gauge
 }
 
@@ -28,9 +31,12 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "streamlatch_http_events_published_total", Help: "Events of publish requests that reached the store: accepted, duplicate or failed.",
 		}, []string{"result"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "streamlatch_source_messages_total", Help: "Messages to inlets of sources, by provider and by what became of them.",
+		}, []string{"provider", "result"}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "streamlatch_http_event_streams", Help: "Event streams that are open."}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.durations, m.events, m.streams} {
+	for _, c := range []prometheus.Collector{m.requests, m.durations, m.events, m.messages, m.streams} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -72,4 +78,49 @@ type publishMetrics struct {
 
 func (m *metrics) publish() publishMetrics {
 	return publishMetrics{m.events.WithLabelValues("accepted"), m.events.WithLabelValues("duplicate"), m.events.WithLabelValues("failed")}
+}
+
+// messageResult is what became of a message to an inlet.
+type messageResult string
+
+const (
+	accepted  messageResult = "accepted"
+	duplicate messageResult = "duplicate"
+	changed   messageResult = "changed" // a repeat with other content
+	rejected  messageResult = "rejected"
+	limited   messageResult = "rate-limited"
+	failed    messageResult = "failed"
+	handshake messageResult = "handshake"
+)
+
+// messagesOf are the metrics of a provider's messages, looked up once. Names of sources are no labels: there can be any number of them.
+func (m *metrics) messagesOf(provider string) map[messageResult]prometheus.Counter {
+	all := map[messageResult]prometheus.Counter{}
+	for _, result := range []messageResult{accepted, duplicate, changed, rejected, limited, failed, handshake} {
+		all[result] = m.messages.WithLabelValues(provider, string(result))
+	}
+	return all
+}
+
+// count counts a message, for its source and for its provider.
+func (in *inlet) count(result messageResult) {
+	in.messages[result].Inc()
+	n := router.SourceCounts{}
+	switch result {
+	case accepted:
+		n.Accepted = 1
+	case duplicate:
+		n.Duplicate = 1
+	case changed:
+		n.Duplicate, n.Changed = 1, 1
+	case rejected:
+		n.Rejected = 1
+	case limited:
+		n.Limited = 1
+	case failed:
+		n.Failed = 1
+	case handshake:
+		return
+	}
+	in.counts.add(n)
 }

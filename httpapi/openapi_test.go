@@ -17,6 +17,7 @@ import (
 
 	"github.com/streamlatch/streamlatch/httpapi"
 	"github.com/streamlatch/streamlatch/router"
+	"github.com/streamlatch/streamlatch/source"
 )
 
 // document is openapi.yaml, parsed once.
@@ -97,7 +98,7 @@ func TestOperationsNameTheScopesThatTheRoutesAskFor(t *testing.T) {
 			if path == "/v1/events/stream" && scope == httpapi.ReadScope {
 				continue // has no end
 			}
-			path = strings.NewReplacer("{ref}", "a", "{position}", "0:1-1", "{file}", "x.js").Replace(path)
+			path = strings.NewReplacer("{ref}", "a", "{id}", "a", "{position}", "0:1-1", "{file}", "x.js").Replace(path)
 			needed, closed := op["x-scope"].(string)
 			_, opened := op["security"]
 			require.NotEqual(t, closed, opened, "%s says who may call it", name)
@@ -130,6 +131,16 @@ func TestTheDocumentListsEveryProblemTypeAndEveryOutcome(t *testing.T) {
 		words = append(words, string(o))
 	}
 	require.ElementsMatch(t, words, outcomes)
+}
+
+func TestTheDocumentListsEveryProviderAndEveryHandshake(t *testing.T) {
+	for field, names := range map[string][]string{"provider": source.Providers(), "handshake": source.Handshakes()} {
+		var want []any
+		for _, name := range names {
+			want = append(want, name)
+		}
+		require.ElementsMatch(t, want, at(t, openDocument(t), "components", "schemas", "Source", "properties", field, "enum"))
+	}
 }
 
 func TestTheServedDocumentIsTheWrittenOne(t *testing.T) {

@@ -29,6 +29,7 @@ func problemTypes() map[router.Code]problemType {
 	return map[router.Code]problemType{
 		router.Malformed:    {status: http.StatusBadRequest, title: "The request can't be parsed, or holds no valid CloudEvent"},
 		router.Unauthorized: {status: http.StatusUnauthorized, title: "A valid API key is needed"},
+		router.Unverified:   {status: http.StatusUnauthorized, title: "Not verified"},
 		router.Forbidden:    {status: http.StatusForbidden, title: "Not permitted"},
 		router.NotFound:     {status: http.StatusNotFound, title: "There is no such thing"},
 		methodNotAllowed:    {status: http.StatusMethodNotAllowed, title: "This path has no such method"},

@@ -88,6 +88,18 @@ func (q *query) time(name string) time.Time {
 	return t
 }
 
+// flag takes true or false; false where it is not given.
+func (q *query) flag(name string) bool {
+	switch q.text(name) {
+	case "true":
+		return true
+	case "", "false":
+		return false
+	}
+	q.fault(name, "must be true or false")
+	return false
+}
+
 func (q *query) limit() int {
 	text := q.text("limit")
 	if text == "" {

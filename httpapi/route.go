@@ -18,7 +18,8 @@ type call struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	caller *caller
-	param  string // what the path has in the place of {ref} or {position}
+	param  string // what the path has in the place of {ref}, {position} or {name}, or of {id} alone
+	second string // and in the place of {id} or {key} behind them
 }
 
 // route is one operation of the API.
@@ -28,6 +29,7 @@ type route struct {
 	scope  Scope  // what the API key must permit, once there are keys
 	handle func(call) error
 	stream bool // lives as long as the client likes
+	inlet  bool // for messages that show themselves who sent them: no API key is asked for, and they come from anywhere, to any name of this server
 }
 
 // routes lists every operation; openapi.yaml describes the same ones.
@@ -37,6 +39,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/v1/events", scope: ReadScope, handle: s.listEvents},
 		{method: "GET", path: "/v1/events/stream", scope: ReadScope, handle: s.streamEvents, stream: true},
 		{method: "GET", path: "/v1/events/{position}", scope: ReadScope, handle: s.showEvent},
+		{method: "GET", path: "/v1/events/{position}/explain", scope: ReadScope, handle: s.explainEvent},
 
 		{method: "POST", path: "/v1/subscriptions", scope: ManageScope, handle: s.subscriptions.post},
 		{method: "GET", path: "/v1/subscriptions", scope: ReadScope, handle: s.subscriptions.getAll},
@@ -44,14 +47,46 @@ func (s *Server) routes() []route {
 		{method: "PUT", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.subscriptions.put},
 		{method: "PATCH", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.subscriptions.patchNamed},
 		{method: "DELETE", path: "/v1/subscriptions/{ref}", scope: ManageScope, handle: s.deleteSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/rotate-secret", scope: ManageScope, handle: s.rotateSecret},
 		{method: "POST", path: "/v1/subscriptions/{ref}/test", scope: ManageScope, handle: s.testSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/pause", scope: ManageScope, handle: s.pauseSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/resume", scope: ManageScope, handle: s.resumeSubscription},
+		{method: "POST", path: "/v1/subscriptions/{ref}/pull", scope: ConsumeScope, handle: s.pull},
+		{method: "POST", path: "/v1/subscriptions/{ref}/ack", scope: ConsumeScope, handle: s.ackPulled},
+		{method: "POST", path: "/v1/subscriptions/{ref}/nack", scope: ConsumeScope, handle: s.nackPulled},
+		{method: "POST", path: "/v1/subscriptions/{ref}/extend", scope: ConsumeScope, handle: s.extendPulled},
 
 		{method: "POST", path: "/v1/triggers", scope: ManageScope, handle: s.triggers.post},
 		{method: "GET", path: "/v1/triggers", scope: ReadScope, handle: s.triggers.getAll},
 		{method: "GET", path: "/v1/triggers/{ref}", scope: ReadScope, handle: s.triggers.get},
-		{method: "PUT", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.triggers.put},
+		{method: "PUT", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.putTrigger},
 		{method: "PATCH", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.triggers.patchNamed},
 		{method: "DELETE", path: "/v1/triggers/{ref}", scope: ManageScope, handle: s.deleteTrigger},
+		{method: "GET", path: "/v1/triggers/{ref}/partials", scope: ReadScope, handle: s.listPartials},
+		{method: "POST", path: "/v1/triggers/{ref}/partials/drop", scope: ManageScope, handle: s.dropPartials},
+		{method: "DELETE", path: "/v1/triggers/{ref}/partials/{id}", scope: ManageScope, handle: s.deletePartial},
+		{method: "GET", path: "/v1/triggers/{ref}/firings", scope: ReadScope, handle: s.listFirings},
+		{method: "POST", path: "/v1/triggers/dry-run", scope: ReadScope, handle: s.dryRunTrigger},
+		{method: "POST", path: "/v1/triggers/backtest", scope: ReadScope, handle: s.backtestTrigger},
+
+		{method: "POST", path: "/v1/sources", scope: ManageScope, handle: s.sources.post},
+		{method: "GET", path: "/v1/sources", scope: ReadScope, handle: s.sources.getAll},
+		{method: "GET", path: "/v1/sources/{ref}", scope: ReadScope, handle: s.sources.get},
+		{method: "PUT", path: "/v1/sources/{ref}", scope: ManageScope, handle: s.sources.put},
+		{method: "PATCH", path: "/v1/sources/{ref}", scope: ManageScope, handle: s.sources.patchNamed},
+		{method: "DELETE", path: "/v1/sources/{ref}", scope: ManageScope, handle: s.deleteSource},
+		{method: "POST", path: "/v1/sources/{ref}/test", scope: ManageScope, handle: s.testSource},
+
+		{method: "POST", path: "/in/{name}", inlet: true, handle: s.receive},
+		{method: "GET", path: "/in/{name}", inlet: true, handle: s.greet},
+		{method: "OPTIONS", path: "/in/{name}", inlet: true, handle: s.agree},
+		{method: "POST", path: "/in/{name}/{key}", inlet: true, handle: s.receive},
+		{method: "GET", path: "/in/{name}/{key}", inlet: true, handle: s.greet},
+		{method: "OPTIONS", path: "/in/{name}/{key}", inlet: true, handle: s.agree},
+
+		{method: "GET", path: "/v1/deliveries", scope: ReadScope, handle: s.listDeliveries},
+		{method: "GET", path: "/v1/deliveries/{id}", scope: ReadScope, handle: s.showDelivery},
+		{method: "POST", path: "/v1/deliveries/{id}/retry", scope: ManageScope, handle: s.retryDelivery},
 
 		{method: "GET", path: "/v1/dead-letters", scope: ReadScope, handle: s.listDeadLetters},
 
@@ -81,7 +116,7 @@ func (s *Server) register(rt route) {
 		defer func() {
 			took := s.now().Sub(start)
 			m.observe(res.Status, took)
-			s.logAccess(req, res, rt.path, took)
+			s.logAccess(req, res, rt, took)
 		}()
 		defer func() { s.recovered(recover(), res, req) }()
 		if err := s.serve(rt, c); err != nil {
@@ -92,15 +127,16 @@ func (s *Server) register(rt route) {
 }
 
 func (s *Server) serve(rt route, c echo.Context) error {
-	caller, err := s.authenticate(c.Response(), c.Request(), rt.scope)
-	if err != nil {
-		return err
+	caller := s.anybody
+	if !rt.inlet {
+		var err error
+		if caller, err = s.authenticate(c.Response(), c.Request(), rt.scope); err != nil {
+			return err
+		}
 	}
-	param := ""
-	if values := c.ParamValues(); len(values) > 0 {
-		param = values[0]
-	}
-	return rt.handle(call{c.Response(), c.Request(), caller, param})
+	var params [2]string
+	copy(params[:], c.ParamValues())
+	return rt.handle(call{c.Response(), c.Request(), caller, params[0], params[1]})
 }
 
 // begin sets the headers that every answer has, among them the request's id, where the client sent one that is harmless.
@@ -147,10 +183,14 @@ func (s *Server) recovered(p any, w *echo.Response, r *http.Request) {
 	s.fail(w, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 }
 
-func (s *Server) logAccess(r *http.Request, w *echo.Response, route string, took time.Duration) {
+func (s *Server) logAccess(r *http.Request, w *echo.Response, rt route, took time.Duration) {
 	if !s.log.Enabled(r.Context(), slog.LevelDebug) {
 		return
 	}
-	s.log.DebugContext(r.Context(), "request", s.requestID(w.Header()), slog.String("method", r.Method), slog.String("route", route),
-		slog.String("path", strconv.QuoteToASCII(r.URL.Path)), slog.Int("status", w.Status), slog.Duration("took", took))
+	path := r.URL.Path
+	if rt.inlet {
+		path = rt.path // the key in it is a secret
+	}
+	s.log.DebugContext(r.Context(), "request", s.requestID(w.Header()), slog.String("method", r.Method), slog.String("route", rt.path),
+		slog.String("path", strconv.QuoteToASCII(path)), slog.Int("status", w.Status), slog.Duration("took", took))
 }

@@ -22,8 +22,12 @@ import (
 type Log interface {
 	// Partitions is the number of partitions.
 	Partitions() int
+	// ReadLog returns up to max records after the position, oldest first; wait is how long it waits for the first one.
+	ReadLog(ctx context.Context, after router.Position, max int, wait time.Duration) ([]router.Record, error)
 	// ReadLogReverse returns up to max records at or before the position, newest first.
 	ReadLogReverse(ctx context.Context, from router.Position, max int) ([]router.Record, error)
+	// LogEnd returns the position of the last event of a partition, zero for an empty one.
+	LogEnd(ctx context.Context, partition int) (router.Position, error)
 }
 
 // Tester tries a subscription's sink out.
@@ -39,9 +43,15 @@ type Config struct {
 	Feed          *router.Feed // the caller runs it
 	Subscriptions router.SubscriptionStore
 	Triggers      router.TriggerStore
+	Sources       router.SourceStore
+	Inlets        Inlets
+	Partials      router.PartialBrowser
 	DeadLetters   router.DeadLetterStore
 	Status        router.StatusStore
+	Pauser        router.Pauser
 	Tester        Tester
+	Puller        Puller
+	Deliveries    router.DeliveryStore
 	// NewSecret makes a signing secret for a subscription that has none.
 	NewSecret func() string
 	// Ready tells whether this replica can do its work: Redis reachable, scripts loaded, snapshot current. Its *router.Error is shown.
@@ -75,7 +85,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Server is the HTTP API. Safe for concurrent use.
+// Server is the HTTP API. Safe for concurrent use. What sources count reaches the store while Run is running.
 type Server struct {
 	cfg      Config
 	echo     *echo.Echo
@@ -89,6 +99,8 @@ type Server struct {
 
 	subscriptions *subscriptions
 	triggers      *triggers
+	sources       *sources
+	inlets        *inlets
 
 	callers callers
 	anybody *caller // who has no key, or needs none
@@ -128,7 +140,8 @@ func New(cfg Config) (*Server, error) {
 	if s.docs, err = newDocs(); err != nil {
 		return nil, err
 	}
-	s.subscriptions, s.triggers = s.newSubscriptions(), s.newTriggers()
+	s.subscriptions, s.triggers, s.sources = s.newSubscriptions(), s.newTriggers(), s.newSources()
+	s.inlets = newInlets(s)
 	s.echo = s.newEcho()
 	for _, rt := range s.routes() {
 		s.register(rt)
@@ -142,6 +155,8 @@ func (c *Config) check() error {
 		missing bool
 	}{
 		{"Events", c.Events == nil}, {"Log", c.Log == nil}, {"Feed", c.Feed == nil}, {"Subscriptions", c.Subscriptions == nil}, {"Triggers", c.Triggers == nil},
+		{"Sources", c.Sources == nil}, {"Inlets", c.Inlets == nil}, {"Partials", c.Partials == nil}, {"Pauser", c.Pauser == nil},
+		{"Puller", c.Puller == nil}, {"Deliveries", c.Deliveries == nil},
 		{"DeadLetters", c.DeadLetters == nil}, {"Status", c.Status == nil}, {"Tester", c.Tester == nil}, {"NewSecret", c.NewSecret == nil}, {"Ready", c.Ready == nil},
 	} {
 		if field.missing {

@@ -150,23 +150,37 @@ func showMemory(m router.MemoryStatus) memoryView {
 }
 
 type subscriptionStatusView struct {
-	Backlog       int64     `json:"backlog"`
-	OldestPending moment    `json:"oldest_pending"`
-	InFlight      int64     `json:"in_flight"`
-	Retrying      int64     `json:"retrying"`
-	Delivered     int64     `json:"delivered"`
-	Dead          int64     `json:"dead"`
-	NotQueued     int64     `json:"not_queued"`
-	LastSuccess   moment    `json:"last_success"`
-	LastFailure   moment    `json:"last_failure"`
-	LastError     string    `json:"last_error,omitempty"`
-	HandledBy     *[]string `json:"handled_by,omitempty"`
+	Backlog       int64            `json:"backlog"`
+	OldestPending moment           `json:"oldest_pending"`
+	BacklogAge    *router.Duration `json:"backlog_age"`
+	InFlight      int64            `json:"in_flight"`
+	Retrying      int64            `json:"retrying"`
+	Delivered     int64            `json:"delivered"`
+	Dead          int64            `json:"dead"`
+	NotQueued     int64            `json:"not_queued"`
+	LastSuccess   moment           `json:"last_success"`
+	LastFailure   moment           `json:"last_failure"`
+	LastError     string           `json:"last_error,omitempty"`
+	Paused        *pauseView       `json:"paused"`
+	HandledBy     *[]string        `json:"handled_by,omitempty"`
 }
 
-func showSubscriptionStatus(sub router.Subscription, st router.SubscriptionStatus) (json.RawMessage, error) {
+type pauseView struct {
+	Since  moment            `json:"since"`
+	Reason router.StopReason `json:"reason"`
+}
+
+func showSubscriptionStatus(sub router.Subscription, st router.SubscriptionStatus, now time.Time) (json.RawMessage, error) {
 	v := subscriptionStatusView{
 		Backlog: st.Backlog, OldestPending: moment(st.OldestPending), InFlight: st.InFlight, Retrying: st.Retrying, Delivered: st.Delivered, Dead: st.Dead,
 		NotQueued: st.NotQueued, LastSuccess: moment(st.LastSuccess), LastFailure: moment(st.LastFailure), LastError: st.LastError,
+	}
+	if !st.OldestPending.IsZero() {
+		age := router.Duration(max(0, now.Sub(st.OldestPending)).Round(time.Millisecond))
+		v.BacklogAge = &age
+	}
+	if st.Paused != nil {
+		v.Paused = &pauseView{moment(st.Paused.Since), st.Paused.Reason}
 	}
 	if sub.Sink.Kind == router.HandlerSink {
 		replicas := append([]string{}, st.HandledBy...)

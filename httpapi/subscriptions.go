@@ -51,7 +51,7 @@ func (s *Server) subscriptionStatus(ctx context.Context, sub router.Subscription
 	if err != nil {
 		return nil, err
 	}
-	shown, err := showSubscriptionStatus(sub, status)
+	shown, err := showSubscriptionStatus(sub, status, s.now())
 	return appendSubscription(router.SubscriptionView{Status: shown}), err
 }
 
@@ -72,6 +72,46 @@ func (s *Server) deleteSubscription(c call) error {
 	return nil
 }
 
+// rotateSecret gives a subscription a fresh signing secret, and shows it this once.
+func (s *Server) rotateSecret(c call) error {
+	pre, err := readPreconditions(c.r)
+	if err != nil {
+		return err
+	}
+	if err := newQuery(c.r).err(); err != nil {
+		return err
+	}
+	fresh, rotating := s.cfg.NewSecret(), *s.subscriptions
+	rotating.store = func(ctx context.Context, sub router.Subscription) (router.Subscription, error) {
+		return s.cfg.Subscriptions.RotateSecret(ctx, sub, fresh)
+	}
+	rotating.show = appendSubscription(router.SubscriptionView{Secret: true})
+	return rotating.change(c, pre, func(old router.Subscription) (router.Subscription, error) { return old, nil })
+}
+
+func (s *Server) pauseSubscription(c call) error {
+	return s.changeSending(c, "pause", s.cfg.Pauser.PauseSubscription)
+}
+
+func (s *Server) resumeSubscription(c call) error {
+	return s.changeSending(c, "resume", s.cfg.Pauser.ResumeSubscription)
+}
+
+// changeSending has nothing, or something again, sent to a subscription's sink, and answers with the subscription and its status.
+func (s *Server) changeSending(c call, doing string, change func(ctx context.Context, id string) error) error {
+	if err := newQuery(c.r).err(); err != nil {
+		return err
+	}
+	sub, err := s.subscriptions.named(c)
+	if err != nil {
+		return err
+	}
+	if err := change(c.r.Context(), sub.ID); err != nil {
+		return fmt.Errorf("%s subscription %q: %w", doing, sub.Name, err)
+	}
+	return s.subscriptions.get(c)
+}
+
 // testSubscription has one marked test event sent to the sink and answers with the attempt.
 func (s *Server) testSubscription(c call) error {
 	if err := newQuery(c.r).err(); err != nil {
@@ -81,7 +121,7 @@ func (s *Server) testSubscription(c call) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := s.allow(c, sub.Sink.Timeout.Std())
+	ctx, cancel := s.allow(c, sub.Sink.Timeout.Std(), errTestTimeout)
 	defer cancel()
 	attempt, err := s.cfg.Tester.Test(ctx, sub)
 	if err != nil {
@@ -90,11 +130,13 @@ func (s *Server) testSubscription(c call) error {
 	return writeJSON(c.w, showAttempt(attempt))
 }
 
-// allow gives a request more time than the server gives to others: that of an attempt, and 10 s for all else.
-func (s *Server) allow(c call, attempt time.Duration) (context.Context, context.CancelFunc) {
-	most := max(attempt, router.DefaultSinkTimeout.Std()) + 10*time.Second
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(most + 10*time.Second)) // where it can't be set, none is
-	return context.WithTimeoutCause(c.r.Context(), most, errTestTimeout)
+// allow gives a request more time than the server gives to others: that of what it waits for, and 10 s for all else. late says that this was not enough.
+func (s *Server) allow(c call, wait time.Duration, late error) (context.Context, context.CancelFunc) {
+	most := max(wait, router.DefaultSinkTimeout.Std()) + 10*time.Second
+	for _, set := range []func(time.Time) error{http.NewResponseController(c.w).SetWriteDeadline, http.NewResponseController(c.w).SetReadDeadline} {
+		_ = set(time.Now().Add(most + 10*time.Second)) // where it can't be set, there is none; reading goes on, to notice that the client goes away
+	}
+	return context.WithTimeoutCause(c.r.Context(), most, late)
 }
 
 var errTestTimeout = errors.New("the test took too long")

@@ -56,6 +56,54 @@ func TestCreatingASubscriptionShowsTheSecretThatWasMadeOnceAndGivenOnesNever(t *
 	require.Equal(t, given, a.store.subs[1].Sink.Secret)
 }
 
+func TestAuthIsStoredAndShownMasked(t *testing.T) {
+	a := newAPI(t)
+	const withAuth = `{"name":"b","sink":{"kind":"webhook","url":"https://b.example/","headers":{"x-api-key":"hunter2"},"auth":{"kind":"basic","user":"joe","password":"hunter2"}}}`
+	res := a.do("POST", "/v1/subscriptions", withAuth).want(http.StatusCreated)
+	require.NotContains(t, res.body, "hunter2")
+	require.Equal(t, router.Auth{Kind: router.BasicAuth, User: "joe", Password: "hunter2"}, a.store.subs[0].Sink.Auth)
+	shown := a.do("GET", "/v1/subscriptions/b", "").want(http.StatusOK)
+	require.Equal(t, "****", shown.get("sink", "auth", "password"))
+	a.do("PUT", "/v1/subscriptions/b", shown.body).want(http.StatusOK)
+	require.Equal(t, "hunter2", a.store.subs[0].Sink.Auth.Password, "what GET gave can be PUT back")
+	require.Equal(t, "hunter2", a.store.subs[0].Sink.Headers["x-api-key"])
+	res = a.do("PATCH", "/v1/subscriptions/b", `{"sink":{"auth":null,"headers":null}}`).want(http.StatusOK)
+	require.NotContains(t, res.body, "auth")
+	require.Zero(t, a.store.subs[0].Sink.Auth)
+	require.Equal(t, "body.sink.auth.token",
+		a.do("PATCH", "/v1/subscriptions/b", `{"sink":{"auth":{"kind":"bearer"}}}`).problem(http.StatusUnprocessableEntity, "invalid").get("errors", 0, "location"))
+}
+
+func TestARotatedSecretIsShownOnceAndTheOneBeforeSignsOn(t *testing.T) {
+	a := newAPI(t)
+	created := a.do("POST", "/v1/subscriptions", billingWith(`"title":"x"`)).want(http.StatusCreated)
+	a.do("PATCH", "/v1/subscriptions/billing", `{"sink":{"secret":"`+given+`"}}`).want(http.StatusOK)
+	a.do("POST", "/v1/subscriptions/billing/rotate-secret", "", "If-Match: "+created.header.Get("ETag")).problem(http.StatusPreconditionFailed, "precondition")
+	res := a.do("POST", "/v1/subscriptions/billing/rotate-secret", "").want(http.StatusOK)
+	require.Equal(t, freshSecret, res.get("sink", "secret"))
+	require.Equal(t, "x", res.get("title"))
+	require.NotContains(t, res.body, given)
+	require.Equal(t, res.get("etag"), res.header.Get("ETag"))
+	stored := a.store.subs[0]
+	require.Equal(t, []string{freshSecret, given}, stored.SigningSecrets(stored.Updated.Add(23*time.Hour)))
+
+	shown := a.do("GET", "/v1/subscriptions/billing", "").want(http.StatusOK)
+	require.Equal(t, "whsec_****", shown.get("sink", "secret"))
+	require.Equal(t, res.get("previous_secret_until"), shown.get("previous_secret_until"))
+	a.do("PUT", "/v1/subscriptions/billing", shown.body).want(http.StatusOK)
+	require.Len(t, a.store.subs[0].Rotated, 1, "what GET gave can be PUT back")
+	a.do("PATCH", "/v1/subscriptions/billing", `{"sink":{"secret":"`+given+`"}}`).want(http.StatusOK)
+	require.Empty(t, a.store.subs[0].Rotated, "a secret that is set takes the place of all others at once")
+
+	addHandler(t, a)
+	a.do("POST", "/v1/subscriptions/in-go/rotate-secret", "").problem(http.StatusUnprocessableEntity, "invalid")
+	a.do("POST", "/v1/subscriptions/nosuch/rotate-secret", "").problem(http.StatusNotFound, "not-found")
+	for range router.MaxRotatedSecrets {
+		a.do("POST", "/v1/subscriptions/billing/rotate-secret", "").want(http.StatusOK)
+	}
+	a.do("POST", "/v1/subscriptions/billing/rotate-secret", "").problem(http.StatusConflict, "conflict")
+}
+
 func TestASecretStaysUnlessItIsReplacedOrRemoved(t *testing.T) {
 	a := newAPI(t)
 	a.do("POST", "/v1/subscriptions", billing).want(http.StatusCreated)
@@ -250,12 +298,32 @@ func TestDeletingSaysHowManyDeliveriesAreDropped(t *testing.T) {
 }
 
 func TestASubscriptionIsShownWithTheStateOfItsQueues(t *testing.T) {
-	a := newAPI(t)
+	a := newAPI(t, func(c *httpapi.Config) {
+		c.Now = func() time.Time { return time.UnixMilli(1_732_128_000_000 + 90_000) }
+	})
 	a.do("POST", "/v1/subscriptions", billing).want(201)
 	require.Equal(t, map[string]any{
 		"backlog": 5.0, "in_flight": 2.0, "retrying": 1.0, "dead": 3.0, "delivered": 100.0, "not_queued": 4.0, "oldest_pending": "2024-11-20T18:40:00.000Z",
+		"backlog_age": "1m30s", "paused": nil,
 		"last_success": "2024-11-20T18:40:00.000Z", "last_failure": nil, "last_error": "connection refused",
 	}, a.do("GET", "/v1/subscriptions/billing", "").want(200).get("status"))
+}
+
+func TestPausingAndResumingAnswerWithTheSubscriptionAndItsStatus(t *testing.T) {
+	a := newAPI(t)
+	a.do("POST", "/v1/subscriptions", billing).want(201)
+	res := a.do("POST", "/v1/subscriptions/billing/pause", "").want(200)
+	require.Equal(t, "billing", res.get("name"))
+	require.Equal(t, map[string]any{"since": "2024-11-20T18:40:00.000Z", "reason": "operator"}, res.get("status", "paused"))
+	require.Equal(t, `"1"`, res.header.Get("ETag"), "the definition is what it was")
+	require.Nil(t, a.do("POST", "/v1/subscriptions/billing/resume", "{}").want(200).get("status", "paused"))
+	for _, verb := range []string{"pause", "resume"} {
+		a.do("POST", "/v1/subscriptions/none/"+verb, "").problem(404, "not-found")
+		a.do("POST", "/v1/subscriptions/Not%20A%20Name/"+verb, "").problem(422, "invalid")
+		a.do("POST", "/v1/subscriptions/billing/"+verb+"?x=1", "").problem(422, "invalid")
+	}
+	a.store.fail(router.Errorf(router.Unavailable, "Redis can't be reached"))
+	a.do("POST", "/v1/subscriptions/billing/pause", "").problem(503, "unavailable")
 }
 
 func TestSubscriptionsAreListedInPages(t *testing.T) {

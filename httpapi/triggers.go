@@ -62,6 +62,56 @@ func (s *Server) triggerStatus(ctx context.Context, t router.Trigger) (func([]by
 	return appendTrigger(text), err
 }
 
+// putTrigger replaces or creates a trigger, or, with dry_run, only says what that would do to what is recorded.
+func (s *Server) putTrigger(c call) error {
+	q := newQuery(c.r)
+	dry := q.flag("dry_run")
+	if err := q.err(); err != nil {
+		return err
+	}
+	if !dry {
+		c.r.URL.RawQuery = ""
+		return s.triggers.put(c)
+	}
+	pre, err := readPreconditions(c.r)
+	if err != nil {
+		return err
+	}
+	ref, draft, err := s.triggers.readPut(c)
+	if err != nil {
+		return err
+	}
+	old, err := s.cfg.Triggers.Trigger(c.r.Context(), ref.String())
+	if ref.Name != "" && router.ErrorCode(err) == router.NotFound {
+		if err := pre.checkAbsent(); err != nil {
+			return err
+		}
+		return writeJSON(c.w, changeView{Creates: true, NewGeneration: true})
+	}
+	if err != nil {
+		return fmt.Errorf("read trigger %q: %w", ref, err)
+	}
+	if err := pre.checkPresent(old.ETag()); err != nil {
+		return err
+	}
+	view := changeView{NewGeneration: draft.Replace(old).Generation != old.Generation}
+	if view.NewGeneration {
+		status, err := s.cfg.Triggers.TriggerStatus(c.r.Context(), old)
+		if err != nil {
+			return fmt.Errorf("read the state of trigger %q: %w", old.Name, err)
+		}
+		view.DroppedPartials = status.Partials
+	}
+	return writeJSON(c.w, view)
+}
+
+// changeView is what a change of a trigger would do.
+type changeView struct {
+	Creates         bool  `json:"creates"`
+	NewGeneration   bool  `json:"new_generation"`
+	DroppedPartials int64 `json:"dropped_partials"`
+}
+
 func (s *Server) deleteTrigger(c call) error {
 	t, exact, err := s.triggers.toDelete(c)
 	if err != nil {

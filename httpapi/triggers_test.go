@@ -18,6 +18,8 @@ type fakeTriggers struct {
 	mu      sync.Mutex
 	all     []router.Trigger
 	version uint64
+
+	partials []router.Partial
 }
 
 func (f *fakeTriggers) find(ref string) int {

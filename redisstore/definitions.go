@@ -114,7 +114,7 @@ func (s *Store) addChanges(ctx context.Context, d *router.Definitions, page chan
 		return err
 	}
 	for i, id := range ids {
-		if err := addChange(d, id, versions[i], documents[id]); err != nil {
+		if err := s.addChange(d, id, versions[i], documents[id]); err != nil {
 			return err
 		}
 	}
@@ -142,26 +142,34 @@ func (s *Store) readDocuments(ctx context.Context, ids []string) (map[string]str
 
 // addDeleted says that a definition is gone.
 func addDeleted(d *router.Definitions, id string) {
-	if kindOf(id) == triggerKind() {
+	switch kindOf(id) {
+	case triggerKind():
 		d.DeletedTriggers = append(d.DeletedTriggers, id)
-	} else {
+	case sourceKind():
+		d.DeletedSources = append(d.DeletedSources, id)
+	default:
 		d.Deleted = append(d.Deleted, id)
 	}
 }
 
 // addChange says what a definition is now; without a document it was deleted after its version was read.
-func addChange(d *router.Definitions, id string, version uint64, document string) error {
+func (s *Store) addChange(d *router.Definitions, id string, version uint64, document string) error {
 	if document == "" {
 		addDeleted(d, id)
 		return nil
 	}
-	if kindOf(id) == triggerKind() {
-		t, err := decodeTrigger(document, version)
-		d.Triggers = append(d.Triggers, t)
-		return wrapDefinition(err, id)
+	switch kindOf(id) {
+	case triggerKind():
+		return addDecoded(&d.Triggers, decodeTrigger, id, version, document)
+	case sourceKind():
+		return addDecoded(&d.Sources, s.decodeSource, id, version, document)
 	}
-	sub, err := decodeSubscription(document, version)
-	d.Subscriptions = append(d.Subscriptions, sub)
+	return addDecoded(&d.Subscriptions, s.decodeSubscription, id, version, document)
+}
+
+func addDecoded[T any](list *[]T, decode func(document string, version uint64) (T, error), id string, version uint64, document string) error {
+	one, err := decode(document, version)
+	*list = append(*list, one)
 	return wrapDefinition(err, id)
 }
 
@@ -264,11 +272,14 @@ func subscriptionKind() definitionKind {
 	return definitionKind{"subs", router.SubscriptionID, "subscription"}
 }
 func triggerKind() definitionKind { return definitionKind{"trgs", router.TriggerID, "trigger"} }
+func sourceKind() definitionKind  { return definitionKind{"srcs", router.SourceID, "source"} }
 
 // kindOf is the kind that an id belongs to.
 func kindOf(id string) definitionKind {
-	if strings.HasPrefix(id, string(router.TriggerID)+"_") {
-		return triggerKind()
+	for _, kind := range [...]definitionKind{triggerKind(), sourceKind()} {
+		if strings.HasPrefix(id, string(kind.id)+"_") {
+			return kind
+		}
 	}
 	return subscriptionKind()
 }
@@ -284,9 +295,18 @@ func (s *Store) stamp(ctx context.Context, kind definitionKind) (id string, now 
 	return id, now, nil
 }
 
-// define stores a definition where its version is the expected one, "0" for a new one, and makes it binding. It returns the new version.
-func (s *Store) define(ctx context.Context, kind definitionKind, id, expected, name string, document []byte) (uint64, error) {
-	version, err := s.callDefine(ctx, kind, id, expected, name, string(document))
+// definition is a change of one definition.
+type definition struct {
+	id       string
+	expected string // version that must be the present one; "0": a new one; "any"
+	name     string // new name; empty: it is deleted
+	document []byte
+	notice   string // an event that tells of it, encoded; empty: none does
+}
+
+// define makes a change where the version is the expected one, and makes it binding. It returns the new version.
+func (s *Store) define(ctx context.Context, kind definitionKind, d definition) (uint64, error) {
+	version, err := s.callDefine(ctx, kind, d)
 	if err != nil {
 		return 0, err
 	}
@@ -299,14 +319,14 @@ func (s *Store) undefine(ctx context.Context, kind definitionKind, id string, ve
 	if version != 0 {
 		expected = strconv.FormatUint(version, 10)
 	}
-	_, err := s.define(ctx, kind, id, expected, "", nil)
+	_, err := s.define(ctx, kind, definition{id: id, expected: expected})
 	return err
 }
 
-func (s *Store) callDefine(ctx context.Context, kind definitionKind, id, expected, name, document string) (uint64, error) {
+func (s *Store) callDefine(ctx context.Context, kind definitionKind, d definition) (uint64, error) {
 	k := s.keys[0]
-	keys := []string{k.meta(), k.documents(kind), k.names(kind), k.versions(), k.ids(kind), k.deleted()}
-	reply, err := s.run(ctx, s.scripts.Define, keys, id, expected, name, document)
+	keys := []string{k.meta(), k.documents(kind), k.names(kind), k.versions(), k.ids(kind), k.deleted(), k.notices()}
+	reply, err := s.run(ctx, s.scripts.Define, keys, d.id, d.expected, d.name, string(d.document), d.notice)
 	if err != nil {
 		return 0, unavailable(err, "store a definition")
 	}
@@ -316,11 +336,11 @@ func (s *Store) callDefine(ctx context.Context, kind definitionKind, id, expecte
 	}
 	switch words[0] {
 	case "missing":
-		return 0, router.Errorf(router.NotFound, "there is no %s %q", kind.noun, id)
+		return 0, router.Errorf(router.NotFound, "there is no %s %q", kind.noun, d.id)
 	case "changed":
-		return 0, router.Errorf(router.Precondition, "%s %q has changed since", kind.noun, id)
+		return 0, router.Errorf(router.Precondition, "%s %q has changed since", kind.noun, d.id)
 	case "taken":
-		return 0, router.Errorf(router.Conflict, "there is a %s named %q already", kind.noun, name)
+		return 0, router.Errorf(router.Conflict, "there is a %s named %q already", kind.noun, d.name)
 	}
 	return strconv.ParseUint(words[1], 10, 64)
 }

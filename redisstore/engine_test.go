@@ -23,6 +23,7 @@ type sink struct {
 	got      map[string][]string // subscription's name to event ids, in the order of their arrival
 	sendings int
 	answer   func(s router.Sending) router.Outcome // nil: all is delivered
+	wait     time.Duration                         // what a failure asks for
 }
 
 func newSink() *sink { return &sink{got: map[string][]string{}} }
@@ -38,7 +39,11 @@ func (s *sink) Send(_ context.Context, one router.Sending) router.Attempt {
 	if outcome == router.OutcomeDelivered {
 		s.got[one.Subscription.Name] = append(s.got[one.Subscription.Name], one.Event.ID())
 	}
-	return router.Attempt{At: time.Now(), Outcome: outcome}
+	attempt := router.Attempt{At: time.Now(), Outcome: outcome}
+	if outcome != router.OutcomeDelivered {
+		attempt.RetryAfter = s.wait
+	}
+	return attempt
 }
 
 func (s *sink) count(name string) int {

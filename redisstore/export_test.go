@@ -126,3 +126,9 @@ func Forget(s *Store) {
 		s.forget(p)
 	}
 }
+
+// SealDefinitions is what a store does when it opens.
+func SealDefinitions(ctx context.Context, s *Store) error { return s.sealDefinitions(ctx) }
+
+// MoveTo makes a store work on what another one has.
+func MoveTo(s, other *Store) { s.keys = other.keys }

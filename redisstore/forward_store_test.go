@@ -120,8 +120,9 @@ func merging(t *testing.T, trigger *router.CompiledTrigger, d router.Definitions
 	t.Helper()
 	last := entries[len(entries)-1]
 	m := router.Merge{Partition: 1, To: last.End(), Token: d.Tokens[1], Taken: []router.Taken{{From: 0, N: len(entries), Last: last}}}
-	m.Work.Triggers = []router.WorkTrigger{workTrigger(trigger)}
-	m.Work.Triggers[0].Head = trigger.FiringHead(2)
+	m.Work.Triggers = []router.WorkTrigger{{
+		ID: trigger.ID, Generation: trigger.Generation, Enabled: true, Program: trigger.Program(), Head: trigger.FiringHead(2),
+	}}
 	m.Work.Partials = []router.WorkPartial{{Hash: entries[0].Offers[0].Hash, Key: entries[0].Offers[0].Key}}
 	for i, e := range entries {
 		m.Work.Events = append(m.Work.Events, router.WorkEvent{Position: e.Position, Time: e.Position.MS, Event: e.Event})

@@ -13,23 +13,30 @@ import (
 //	                       owner, lease; floor, seq: last stream ID given out; window,
 //	                       ring0…2: dedupe; size: mean size of an entry; horizon: see
 //	                       retention.go; stored, routed: events ever; dead_expired:
-//	                       dead letters removed; waits: calls that waited for replicas;
-//	                       merged, merged_target: how far the inbox is applied; held_up:
-//	                       why forwarding stands still
+//	                       dead letters removed; pauses: of queues, and their ends;
+//	                       waits: calls that waited for replicas; merged,
+//	                       merged_target: how far the inbox is applied; held_up: why
+//	                       forwarding stands still
 //	log            stream  all accepted events, one field "e": Event.Encode               retention
 //	seen0…2        hash    event identity → fingerprint, call and stream ID               1 to 1.5 dedupe windows
 //	ready          zset    subscription → when to look at its queue                       while it has work
 //	handlers       zset    the same for Go handlers                                       while it has work
+//	pulls          zset    the same for queues that workers pull from                     while it has work
 //	copies         hash    stream ID → event; "#"+stream ID → number of holders           while somebody holds it
 //	holds          hash    stream ID + " " + holder → ""                                  while somebody holds it
 //	dead           hash    entry + " " + subscription → attempts                          dead-letter retention
 //	dead_at        zset    the same → when it became one                                  dead-letter retention
 //	announced      list    the last 200 changes of definitions: version and last ID     permanent
 //	gone           hash    deleted subscription → last ID that may be queued for it       until its queue is removed
+//	paused         hash    paused subscription → since when, a space, and the reason      until it is resumed
 //	q:<sub>        list    fresh deliveries: entries in log order                         until taken
 //	r:<sub>        zset    entry → when it is tried again                                 until taken
 //	l:<sub>        zset    entry → when its lease runs out, which also names the lease     until settled
-//	a:<sub>        hash    entry → number of attempts, then a line for each that failed   until settled
+//	a:<sub>        hash    entry → number of attempts, then a line for each that failed;  until settled
+//	                       entry + " receipt" → who has pulled it: scripts/common.lua
+//	s:<sub>        list    the last 1,000 deliveries that arrived, over all partitions:   the subscription's
+//	                       entry, when, milliseconds, status, attempt; then a line for
+//	                       each that failed before
 //	c:<sub>        hash    counters: popped (entries ever taken from q), delivered, dead, the subscription's
 //	                       not_queued, last_success, last_failure, last_error
 //	triggers       zset    trigger + ":" + generation → when to look at its partials:     while it has any
@@ -44,6 +51,7 @@ import (
 //	in:<p>         list    what was forwarded from partition p and is not applied: see    until applied
 //	                       redisstore/forward.go
 //	p:<sub>        zset    permits in flight, in the subscription's home partition        until given back
+//	n:<sub>        string  permits of its rate that count, in the same place              until they do not
 //
 // Only in partition 0:
 //
@@ -51,9 +59,13 @@ import (
 //	                       forgotten: of the newest deletion not in deleted
 //	versions       zset    id of a definition → version of its last change                the definition's
 //	deleted        zset    id → version of its deletion, the last 10,000                  until others push it out
-//	<kind>         hash    of each kind, subs and trgs: id → name, newline, document      the definition's
+//	<kind>         hash    of each kind, subs, trgs and srcs: id → name, newline,        the definition's
+//	                       document, its secrets sealed where there is a key
 //	<kind>:names   hash    name → id                                                      the definition's
 //	<kind>:ids     zset    ids, all with score 0                                          the definition's
+//	notices        hash    version of a definition → event that tells of the change       until it is in the log
+//	sc:<src>       hash    the source's counters: accepted, duplicate, changed,           the source's
+//	                       rejected, limited, failed
 //	replicas       hash    replica → what it says of itself                               while it says so
 //	replicas:seen  zset    replica → when it said so                                      while it says so
 //
@@ -70,21 +82,25 @@ func (k keys) state() string     { return k.prefix + "state" }
 func (k keys) log() string       { return k.prefix + "log" }
 func (k keys) ready() string     { return k.prefix + "ready" }
 func (k keys) handlers() string  { return k.prefix + "handlers" }
+func (k keys) pulls() string     { return k.prefix + "pulls" }
 func (k keys) copies() string    { return k.prefix + "copies" }
 func (k keys) holds() string     { return k.prefix + "holds" }
 func (k keys) dead() string      { return k.prefix + "dead" }
 func (k keys) deadAt() string    { return k.prefix + "dead_at" }
 func (k keys) gone() string      { return k.prefix + "gone" }
 func (k keys) announced() string { return k.prefix + "announced" }
+func (k keys) paused() string    { return k.prefix + "paused" }
 
 func (k keys) seen(slot int) string { return k.prefix + "seen" + strconv.Itoa(slot) }
 
-func (k keys) fresh(subscription string) string    { return k.prefix + "q:" + subscription }
-func (k keys) retries(subscription string) string  { return k.prefix + "r:" + subscription }
-func (k keys) leases(subscription string) string   { return k.prefix + "l:" + subscription }
-func (k keys) attempts(subscription string) string { return k.prefix + "a:" + subscription }
-func (k keys) counters(subscription string) string { return k.prefix + "c:" + subscription }
-func (k keys) permits(subscription string) string  { return k.prefix + "p:" + subscription }
+func (k keys) fresh(subscription string) string     { return k.prefix + "q:" + subscription }
+func (k keys) retries(subscription string) string   { return k.prefix + "r:" + subscription }
+func (k keys) leases(subscription string) string    { return k.prefix + "l:" + subscription }
+func (k keys) attempts(subscription string) string  { return k.prefix + "a:" + subscription }
+func (k keys) counters(subscription string) string  { return k.prefix + "c:" + subscription }
+func (k keys) successes(subscription string) string { return k.prefix + "s:" + subscription }
+func (k keys) permits(subscription string) string   { return k.prefix + "p:" + subscription }
+func (k keys) rate(subscription string) string      { return k.prefix + "n:" + subscription }
 
 func (k keys) forwarded() string     { return k.prefix + "forwarded" }
 func (k keys) inbox(from int) string { return k.prefix + "in:" + strconv.Itoa(from) }
@@ -104,6 +120,10 @@ func (k keys) deleted() string  { return k.prefix + "deleted" }
 func (k keys) documents(kind definitionKind) string { return k.prefix + kind.key }
 func (k keys) names(kind definitionKind) string     { return k.prefix + kind.key + ":names" }
 func (k keys) ids(kind definitionKind) string       { return k.prefix + kind.key + ":ids" }
+
+func (k keys) notices() string { return k.prefix + "notices" }
+
+func (k keys) sourceCounters(source string) string { return k.prefix + "sc:" + source }
 
 func (k keys) replicas() string     { return k.prefix + "replicas" }
 func (k keys) replicasSeen() string { return k.prefix + "replicas:seen" }

@@ -34,6 +34,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 	add(1, "create", w.create)
 	add(1, "replace", w.replace)
 	add(1, "delete", w.remove)
+	add(1, "disable", w.disable)
 	add(1, "take or release a lease", w.takeLease)
 	add(1, "apply to a spoilt queue", w.applyToSpoilt)
 	add(1, "read the status", w.readStatus)
@@ -52,7 +53,7 @@ func (w *world) work() []action {
 	return []action{
 		{3, "append", w.append}, {4, "apply", w.apply}, {1, "apply what can't be", w.applyWrongly},
 		{1, "apply what was matched earlier", w.applyLate}, {1, "look for due queues", w.lookForDue},
-		{4, "claim", w.claim}, {5, "settle", w.settle},
+		{4, "claim", w.claim}, {5, "settle", w.settle}, {1, "pause", w.pause}, {1, "resume", w.resume},
 	}
 }
 
@@ -114,7 +115,7 @@ func byID(subs map[string]router.Subscription) []router.Subscription {
 }
 
 func queueOf(s router.Subscription) router.Queue {
-	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight}
+	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate}
 }
 
 // batch draws what a reader at the cursor could want to apply: some events, the last one perhaps in part, matched by anybody that it knows.
@@ -271,6 +272,7 @@ func (w *world) claim(t *rapid.T) {
 		claims = append(claims, router.Claim{
 			Queue: q, Max: rapid.SampledFrom([]int{0, 1, 2, 3, 100}).Draw(t, "max"),
 			Lease: rapid.SampledFrom([]time.Duration{1, 50, 3_600_000}).Draw(t, "lease") * time.Millisecond,
+			Slack: rapid.SampledFrom([]time.Duration{0, 5, 700}).Draw(t, "slack") * time.Millisecond,
 		})
 	}
 	if len(claims) > 0 {

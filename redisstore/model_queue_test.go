@@ -82,7 +82,7 @@ func (p *modelPartition) enqueue(now int64, e router.Enqueue, applied *router.Ap
 		return
 	}
 	room := 0
-	if len(q.fresh) == 0 {
+	if _, paused := p.paused[e.Queue.Subscription]; len(q.fresh) == 0 && !paused {
 		room = max(e.Queue.MaxInFlight-len(q.leases), 0)
 	}
 	taken := min(room, e.Take, len(e.Entries))
@@ -121,7 +121,7 @@ func (p *modelPartition) lookNoLaterThan(q router.Queue, at int64) {
 }
 
 // reschedule: a queue is looked at when something can be claimed from it, or a lease runs out; one without work, or of a deleted subscription,
-// is not.
+// is not, and neither is a paused one.
 func (p *modelPartition) reschedule(queue router.Queue, now int64) (next int64, work bool) {
 	q, schedule := p.queue(queue.Subscription), p.schedules[queue.Kind]
 	next, work = first(q.leases)
@@ -134,12 +134,46 @@ func (p *modelPartition) reschedule(queue router.Queue, now int64) (next int64, 
 			next, work = at, true
 		}
 	}
-	if _, gone := p.gone[queue.Subscription]; gone || !work {
+	if p.stands(queue.Subscription) || !work {
 		delete(schedule, queue.Subscription)
 		return 0, false
 	}
 	schedule[queue.Subscription] = next
 	return next, true
+}
+
+// stands tells whether nothing of a queue may be sent: its subscription is deleted or paused.
+func (p *modelPartition) stands(id string) bool {
+	_, gone := p.gone[id]
+	_, paused := p.paused[id]
+	return gone || paused
+}
+
+// pause: nothing is claimed any more. Who was paused stays so since then, and an operator's pause stays his.
+func (p *modelPartition) pause(now int64, id string, reason router.StopReason) {
+	old, ok := p.paused[id]
+	if !ok {
+		old.Since = time.UnixMilli(now).UTC()
+	}
+	if old.Reason != router.StoppedByOperator {
+		old.Reason = reason
+	}
+	p.paused[id] = old
+	for _, schedule := range p.schedules {
+		delete(schedule, id)
+	}
+}
+
+// resume: all that waits is looked at.
+func (p *modelPartition) resume(now int64, sub router.Subscription, all bool) {
+	old, ok := p.paused[sub.ID]
+	if !ok || (old.Reason == router.StoppedByOperator && !all) {
+		return
+	}
+	delete(p.paused, sub.ID)
+	if len(p.queue(sub.ID).outstanding()) > 0 {
+		p.schedules[sub.Sink.Kind][sub.ID] = now
+	}
 }
 
 // dueQueues: the longest due first, and when the next one is due.
@@ -158,17 +192,97 @@ func (p *modelPartition) dueQueues(now int64, kind router.SinkKind, limit int) (
 	return ids[:min(len(ids), limit)], next
 }
 
-// claim: what may be in flight is never exceeded; over several partitions by permits.
-func (m *model) claim(p *modelPartition, claims []router.Claim) []router.Claimed {
-	var claimed []router.Claimed
-	for _, c := range claims {
-		want := c.Max
-		if len(m.partitions) > 1 {
-			want = min(want, max(c.Queue.MaxInFlight-len(m.livePermits(c.Queue.Subscription)), 0))
-		}
-		claimed = append(claimed, p.claim(m.now, c, want)...)
+// claim: what may be in flight is never exceeded; over several partitions by permits. Nor is a rate: what is not used of it is given back.
+func (m *model) claim(p *modelPartition, claims []router.Claim) (all []router.Claimed) {
+	permits := make([]modelPermits, len(claims))
+	for i, c := range claims {
+		permits[i] = m.takePermits(c)
 	}
-	return claimed
+	for i, c := range claims {
+		claimed := p.claim(m.now, c, permits[i])
+		if unused := permits[i].taken - len(claimed); unused > 0 {
+			m.rate(c.Queue, 0, 0, slices.Repeat([]string{permits[i].date}, unused))
+		}
+		all = append(all, claimed...)
+	}
+	return all
+}
+
+// modelPermits are how many deliveries may be claimed, until when their attempts begin, and when more may be.
+type modelPermits struct {
+	taken int
+	date  string
+	wait  int64
+}
+
+func (m *model) takePermits(c router.Claim) modelPermits {
+	want := c.Max
+	if len(m.partitions) > 1 {
+		want = min(want, max(c.Queue.MaxInFlight-len(m.livePermits(c.Queue.Subscription)), 0))
+	}
+	permits := m.rate(c.Queue, want, c.Slack, nil)
+	if len(m.partitions) > 1 && permits.taken == 0 {
+		permits.wait = max(permits.wait, 50)
+	}
+	return permits
+}
+
+// modelRate are the permits of a rate that were taken: how many of each date.
+type modelRate struct {
+	permits map[int64]int
+	per     int64
+}
+
+// count leaves those out that do not count any more; whether they are still stored does not matter.
+func (r modelRate) count(now int64, permits map[int64]int) map[string]int64 {
+	counting := map[string]int64{}
+	for date, n := range permits {
+		if date+r.per > now {
+			counting[decimal(date)] = int64(n)
+		}
+	}
+	return counting
+}
+
+// rate: an attempt may begin until its date, so it counts from the moment when it was permitted to one window after that. Dates are rounded up.
+func (m *model) rate(q router.Queue, want int, slack time.Duration, back []string) modelPermits {
+	if q.Rate.Limit == 0 {
+		return modelPermits{taken: want}
+	}
+	per := q.Rate.Per.Std().Milliseconds()
+	grain := max(per/200, 1)
+	rounded := func(t int64) int64 { return (t + grain - 1) / grain * grain }
+	counts, used, first := map[int64]int{}, 0, int64(0)
+	for date, n := range m.rates[q.Subscription].permits {
+		if date > m.now+2*per { // the clock went back
+			date = rounded(m.now)
+		}
+		if date+per > m.now {
+			counts[date] += n
+		}
+	}
+	for _, text := range back {
+		if date := integer(text); counts[date] > 0 {
+			counts[date]--
+		}
+	}
+	for _, n := range counts {
+		used += n
+	}
+	taken, date := max(min(want, q.Rate.Limit-used), 0), rounded(m.now+1+slack.Milliseconds())
+	counts[date] += taken
+	maps.DeleteFunc(counts, func(_ int64, n int) bool { return n == 0 })
+	for date := range counts {
+		if first == 0 || date < first {
+			first = date
+		}
+	}
+	m.rates[q.Subscription] = modelRate{counts, per}
+	permits := modelPermits{taken: taken, date: decimal(date)}
+	if taken < want {
+		permits.wait = max(first+per-m.now, 1)
+	}
+	return permits
 }
 
 // livePermits are those that have not run out.
@@ -192,19 +306,20 @@ func (m *model) notePermits(claims []router.Claim, claimed []router.Claimed) {
 	}
 }
 
-func (p *modelPartition) claim(now int64, c router.Claim, want int) (claimed []router.Claimed) {
+func (p *modelPartition) claim(now int64, c router.Claim, permits modelPermits) (claimed []router.Claimed) {
 	q := p.queue(c.Queue.Subscription)
 	expires := now + c.Lease.Milliseconds()
 	take := func(position router.Position) {
 		q.leases[position] = expires
-		claimed = append(claimed, claimedAs(c.Queue, position, q.tried(position)+1, expires))
+		one := claimedAs(c.Queue, position, q.tried(position)+1, expires)
+		one.Date = permits.date
+		claimed = append(claimed, one)
 	}
-	if _, gone := p.gone[c.Queue.Subscription]; !gone {
-		q.take(now, want, c.Queue.MaxInFlight, take)
+	if !p.stands(c.Queue.Subscription) {
+		q.take(now, permits.taken, c.Queue.MaxInFlight, take)
 	}
-	p.reschedule(c.Queue, now)
-	if schedule := p.schedules[c.Queue.Kind]; want == 0 && schedule[c.Queue.Subscription] != 0 {
-		schedule[c.Queue.Subscription] = now + 50 // when there may be a permit
+	if next, work := p.reschedule(c.Queue, now); work && permits.wait > 0 {
+		p.schedules[c.Queue.Kind][c.Queue.Subscription] = max(next, now+permits.wait) // when there may be a permit
 	}
 	return claimed
 }
@@ -252,6 +367,7 @@ func (m *model) settle(p *modelPartition, settlements []router.Settlement) []rou
 			}
 		}
 		m.livePermits(queue.Subscription)
+		m.returnRate(group)
 		if _, gone := p.gone[queue.Subscription]; gone {
 			settled = append(settled, one)
 			continue
@@ -262,6 +378,19 @@ func (m *model) settle(p *modelPartition, settlements []router.Settlement) []rou
 		settled = append(settled, one)
 	}
 	return settled
+}
+
+// returnRate: an attempt that was not made does not count.
+func (m *model) returnRate(group []router.Settlement) {
+	var back []string
+	for _, s := range group {
+		if s.Unstarted && s.Claimed.Date != "" {
+			back = append(back, s.Claimed.Date)
+		}
+	}
+	if back != nil || len(m.partitions) > 1 {
+		m.rate(group[0].Claimed.Queue, 0, 0, back)
+	}
 }
 
 // groups are the settlements of each subscription, in the order of their first ones.
@@ -338,6 +467,9 @@ func (m *model) status(id string) (s router.SubscriptionStatus) {
 		s.Delivered += q.delivered
 		s.Dead += q.dead
 		s.NotQueued += q.notQueued
+		if pause, ok := p.paused[id]; ok && (s.Paused == nil || pause.Since.Before(s.Paused.Since)) {
+			s.Paused = &pause
+		}
 		s.LastSuccess = later(s.LastSuccess, q.success)
 		if before := s.LastFailure; later(before, q.failure) != before {
 			s.LastFailure, s.LastError = later(before, q.failure), q.lastError

@@ -23,6 +23,7 @@ type stored struct {
 	Ready    map[string]int64
 	Handlers map[string]int64
 	Dead     map[string]int64
+	Paused   map[string]string
 	Gone     map[string]string // and the last ID that may still be queued
 }
 
@@ -33,6 +34,7 @@ type storedQueue struct {
 	Attempts map[string]string // number, and outcomes
 	Counters map[string]string
 	Permits  map[string]int64
+	Rate     map[string]int64
 }
 
 // retained is what Redis keeps of events: which, beyond the log, and for whom.
@@ -52,6 +54,7 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 	state, log := pipe.HGetAll(ctx, key("state")), pipe.XRange(ctx, key("log"), "-", "+")
 	ready, handlers := pipe.ZRangeWithScores(ctx, key("ready"), 0, -1), pipe.ZRangeWithScores(ctx, key("handlers"), 0, -1)
 	copies, holds := pipe.HGetAll(ctx, key("copies")), pipe.HGetAll(ctx, key("holds"))
+	paused := pipe.HGetAll(ctx, key("paused"))
 	dead, gone := pipe.ZRangeWithScores(ctx, key("dead_at"), 0, -1), pipe.HGetAll(ctx, key("gone"))
 	queues := map[string]func() storedQueue{}
 	for id := range w.m.partitions[partition].queues {
@@ -62,7 +65,7 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 
 	s := stored{
 		Cursor: state.Val()["cursor"], Target: state.Val()["target"], Stored: integer(state.Val()["stored"]), Routed: integer(state.Val()["routed"]),
-		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Dead: scores(dead.Val()), Gone: gone.Val(), Queues: map[string]storedQueue{},
+		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Dead: scores(dead.Val()), Gone: gone.Val(), Paused: paused.Val(), Queues: map[string]storedQueue{},
 	}
 	for id, read := range queues {
 		s.add(id, read())
@@ -73,11 +76,11 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 func (w *world) lookAtQueue(ctx context.Context, pipe redis.Pipeliner, key func(string) string, id string) func() storedQueue {
 	fresh, attempts, counters := pipe.LRange(ctx, key("q:"+id), 0, -1), pipe.HGetAll(ctx, key("a:"+id)), pipe.HGetAll(ctx, key("c:"+id))
 	retries, leases := pipe.ZRangeWithScores(ctx, key("r:"+id), 0, -1), pipe.ZRangeWithScores(ctx, key("l:"+id), 0, -1)
-	permits := pipe.ZRangeWithScores(ctx, key("p:"+id), 0, -1)
+	permits, rate := pipe.ZRangeWithScores(ctx, key("p:"+id), 0, -1), pipe.MGet(ctx, key("n:"+id))
 	return func() storedQueue {
 		q := storedQueue{
 			Fresh: fresh.Val(), Retries: scores(retries.Val()), Leases: scores(leases.Val()), Attempts: attempts.Val(), Counters: counters.Val(),
-			Permits: scores(permits.Val()),
+			Permits: scores(permits.Val()), Rate: w.m.rates[id].count(w.m.now, rateOf(rate.Val()[0])),
 		}
 		delete(q.Counters, "popped") // how the script finds its place again, which nobody else sees
 		for entry, text := range q.Attempts {
@@ -89,9 +92,20 @@ func (w *world) lookAtQueue(ctx context.Context, pipe redis.Pipeliner, key func(
 
 // add takes a queue in unless it is empty.
 func (s *stored) add(id string, q storedQueue) {
-	if len(q.Fresh)+len(q.Retries)+len(q.Leases)+len(q.Attempts)+len(q.Counters)+len(q.Permits) > 0 {
+	if len(q.Fresh)+len(q.Retries)+len(q.Leases)+len(q.Attempts)+len(q.Counters)+len(q.Permits)+len(q.Rate) > 0 {
 		s.Queues[id] = q
 	}
+}
+
+// rateOf reads the permits of a rate: how many of each date.
+func rateOf(stored any) map[int64]int {
+	permits := map[int64]int{}
+	text, _ := stored.(string)
+	for _, one := range strings.Fields(text) {
+		date, n, _ := strings.Cut(one, ":")
+		permits[integer(date)] = int(integer(n))
+	}
+	return permits
 }
 
 // summary brings the attempts of a delivery into the form "2 status expired".
@@ -128,7 +142,7 @@ func (w *world) retained(t require.TestingT, partition int, horizon string, log 
 // expected is what the model wants a partition to hold.
 func (w *world) expected(p *modelPartition) stored {
 	s := stored{
-		Stored: int64(len(p.log)), Routed: p.routed, Gone: map[string]string{}, Queues: map[string]storedQueue{},
+		Stored: int64(len(p.log)), Routed: p.routed, Gone: map[string]string{}, Paused: map[string]string{}, Queues: map[string]storedQueue{},
 		Ready: p.schedules[router.WebhookSink], Handlers: p.schedules[router.HandlerSink], Dead: map[string]int64{},
 	}
 	if p.cursor.Position.MS > 0 {
@@ -137,6 +151,9 @@ func (w *world) expected(p *modelPartition) stored {
 	for id, last := range p.gone {
 		s.Gone[id] = last.ID()
 	}
+	for id, pause := range p.paused {
+		s.Paused[id] = decimal(pause.Since.UnixMilli()) + " " + string(pause.Reason)
+	}
 	for _, letter := range p.dead {
 		s.Dead[deadMember(letter)] = letter.At.UnixMilli()
 	}
@@ -144,6 +161,7 @@ func (w *world) expected(p *modelPartition) stored {
 		q := p.queue(id).expected()
 		if redisstore.Home(w.store, id) == p.number {
 			maps.Copy(q.Permits, w.m.permits[id])
+			q.Rate = w.m.rates[id].count(w.m.now, w.m.rates[id].permits)
 		}
 		s.add(id, q)
 	}
@@ -151,7 +169,7 @@ func (w *world) expected(p *modelPartition) stored {
 }
 
 func (q *modelQueue) expected() storedQueue {
-	s := storedQueue{Fresh: []string{}, Retries: ids(q.retries), Leases: ids(q.leases), Attempts: map[string]string{}, Counters: map[string]string{}, Permits: map[string]int64{}}
+	s := storedQueue{Fresh: []string{}, Retries: ids(q.retries), Leases: ids(q.leases), Attempts: map[string]string{}, Counters: map[string]string{}, Permits: map[string]int64{}, Rate: map[string]int64{}}
 	for _, position := range q.fresh {
 		s.Fresh = append(s.Fresh, position.ID())
 	}

@@ -22,6 +22,7 @@ type model struct {
 	subs          map[string]router.Subscription // the live ones
 	changed       map[string]uint64              // version of each one's last change, deletions included
 	permits       map[string]map[string]int64    // subscription → permit → when it runs out; with several partitions only
+	rates         map[string]modelRate           // subscription → permits of its rate that count, by date
 	snapshots     []modelSnapshot                // what a replica may know, the newest last
 }
 
@@ -48,6 +49,7 @@ type modelPartition struct {
 	queues    map[string]*modelQueue // also of deleted subscriptions, until they are purged
 	schedules map[router.SinkKind]map[string]int64
 	dead      map[deadName]router.DeadLetter
+	paused    map[string]router.Pause
 	gone      map[string]router.Position // deleted subscriptions, and the last event that may still be queued for them
 	routed    int64
 	owner     string
@@ -70,12 +72,12 @@ type deadName struct {
 func newModel(now int64, partitions int, dedupeWindow, deadRetention time.Duration) *model {
 	m := &model{
 		now: now, dedupeWindow: dedupeWindow, deadRetention: deadRetention,
-		subs: map[string]router.Subscription{}, changed: map[string]uint64{}, permits: map[string]map[string]int64{},
+		subs: map[string]router.Subscription{}, changed: map[string]uint64{}, permits: map[string]map[string]int64{}, rates: map[string]modelRate{},
 	}
 	for n := range partitions {
 		m.partitions = append(m.partitions, &modelPartition{
 			number: n, cursor: router.Cursor{Position: router.Position{Partition: n}}, known: map[[16]byte]knownEvent{},
-			queues: map[string]*modelQueue{}, dead: map[deadName]router.DeadLetter{}, gone: map[string]router.Position{},
+			queues: map[string]*modelQueue{}, dead: map[deadName]router.DeadLetter{}, gone: map[string]router.Position{}, paused: map[string]router.Pause{},
 			schedules: map[router.SinkKind]map[string]int64{router.WebhookSink: {}, router.HandlerSink: {}},
 		})
 	}
@@ -137,7 +139,7 @@ func (m *model) apply(b router.Batch) router.Applied {
 	}
 	applied := router.Applied{Status: router.Done, Cursor: b.To}
 	for _, e := range b.Enqueues {
-		if len(m.partitions) > 1 {
+		if len(m.partitions) > 1 || e.Queue.Rate.Limit > 0 {
 			e.Take = 0 // that takes permits
 		}
 		p.enqueue(m.now, e, &applied)
@@ -214,6 +216,7 @@ func (p *modelPartition) purge(id string) (forgotten bool) {
 		return false
 	}
 	delete(p.gone, id)
+	delete(p.paused, id)
 	delete(p.queues, id)
 	for _, schedule := range p.schedules {
 		delete(schedule, id)

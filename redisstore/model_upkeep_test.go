@@ -88,6 +88,9 @@ func (w *world) definition(t *rapid.T, name string, kind router.SinkKind) router
 	if kind == router.WebhookSink {
 		sub.Sink.URL, sub.Sink.Mode = "http://127.0.0.1:1/", router.Structured
 	}
+	sub.Delivery.Rate = rapid.SampledFrom([]router.Rate{
+		{}, {}, {Limit: 1, Per: router.Duration(time.Second)}, {Limit: 4, Per: router.Duration(time.Second)}, {Limit: 2, Per: router.Duration(time.Hour)},
+	}).Draw(t, "rate")
 	sub.Delivery.MaxInFlight = rapid.IntRange(1, 5).Draw(t, "max in flight")
 	return sub
 }
@@ -144,7 +147,53 @@ func (w *world) replace(t *rapid.T) {
 	require.NoError(t, err)
 	require.Equal(t, w.m.version+1, sub.Version)
 	w.m.define(sub)
+	for _, p := range w.m.partitions {
+		if sub.Enabled {
+			p.resume(w.m.now, sub, false)
+		}
+	}
 	w.readDefinitions(t, sub.Version-1, []router.Subscription{sub}, nil)
+}
+
+func (w *world) pause(t *rapid.T) {
+	if sub, ok := w.some(t); ok {
+		require.NoError(t, w.store.PauseSubscription(context.Background(), sub.ID))
+		for _, p := range w.m.partitions {
+			p.pause(w.m.now, sub.ID, router.StoppedByOperator)
+		}
+	}
+}
+
+func (w *world) resume(t *rapid.T) {
+	if sub, ok := w.some(t); ok {
+		require.NoError(t, w.store.ResumeSubscription(context.Background(), sub.ID))
+		for _, p := range w.m.partitions {
+			p.resume(w.m.now, sub, true)
+		}
+	}
+}
+
+// disable is what an attempt does whose outcome says that the endpoint is gone; one that is disabled already is only paused.
+func (w *world) disable(t *rapid.T) {
+	sub, ok := w.some(t)
+	if !ok {
+		return
+	}
+	e, err := router.NewEvent(router.EventFields{ID: fmt.Sprint("disabled", sub.Version), Source: "/m", Type: "x.z", DataKind: router.NoData})
+	require.NoError(t, err)
+	err = w.store.DisableSubscription(context.Background(), sub.ID, sub.Version-1, router.StoppedGone, e)
+	require.Equal(t, router.Precondition, router.ErrorCode(err))
+	require.NoError(t, w.store.DisableSubscription(context.Background(), sub.ID, sub.Version, router.StoppedGone, e))
+	if sub.Enabled {
+		sub.Enabled = false
+		sub.Version = w.m.version + 1
+		w.m.define(sub)
+		w.m.append([]router.Event{e})
+		w.readDefinitions(t, sub.Version-1, []router.Subscription{sub}, nil)
+	}
+	for _, p := range w.m.partitions {
+		p.pause(w.m.now, sub.ID, router.StoppedGone)
+	}
 }
 
 func (w *world) remove(t *rapid.T) {
@@ -243,6 +292,12 @@ func (w *world) listDead(t *rapid.T) {
 // finish brings everything to its end: all that was queued is delivered, dead or dropped with its subscription, and nothing is left behind.
 func (w *world) finish(t *rapid.T) {
 	w.checkEvents(t)
+	for _, sub := range w.subscriptions() {
+		require.NoError(t, w.store.ResumeSubscription(context.Background(), sub.ID))
+		for _, p := range w.m.partitions {
+			p.resume(w.m.now, sub, true)
+		}
+	}
 	for _, p := range w.m.partitions {
 		w.applyRest(t, p)
 		w.drain(t, p)

@@ -82,6 +82,7 @@ func (w *world) housekept(script string, cmd redis.Cmder) {
 		p := w.partitionOf(cmd)
 		if p.purge(arg(1)) && redisstore.Home(w.store, arg(1)) == p.number {
 			delete(w.m.permits, arg(1))
+			delete(w.m.rates, arg(1))
 		}
 	case "expire":
 		w.m.expire(w.partitionOf(cmd))

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,10 +41,10 @@ func TestEveryMutationOfTheScriptsIsNoticed(t *testing.T) {
 		wanted = ""
 	}
 	pattern := regexp.MustCompile(wanted)
-	require.False(t, noticed(t, nil), "the tests pass without a mutation")
+	require.False(t, noticed(t, "", nil), "the tests pass without a mutation")
 	for _, m := range mutations(t) {
 		if pattern.MatchString(m.name()) {
-			t.Run(m.name(), func(t *testing.T) { require.True(t, noticed(t, overlay(t, m)), "no test notices") })
+			t.Run(m.name(), func(t *testing.T) { require.True(t, noticed(t, m.script, overlay(t, m)), "no test notices") })
 		}
 	}
 }
@@ -81,7 +82,7 @@ func mutations(t *testing.T) []mutation {
 			}
 		}
 	}
-	return append(list, listed...)
+	return slices.Concat(list, listed, listedOfTriggers)
 }
 
 var writing = regexp.MustCompile(`^\s*(?:redis\.call|call_many|hold|release|keep|look)\(`)
@@ -118,11 +119,15 @@ func overlay(t *testing.T, m mutation) []string {
 }
 
 // noticed runs the tests and tells whether one fails.
-func noticed(t *testing.T, flags []string) bool {
+func noticed(t *testing.T, script string, flags []string) bool {
 	t.Helper()
+	model := "TestTheStoreHolds"
+	if slices.Contains(evaluation, script) {
+		model = "TestTheScriptDoes"
+	}
 	for _, which := range [][]string{
-		{"-run", "TestTheStoreHolds"},
-		{"-skip", "TestTheStoreHolds|TestEveryMutation"},
+		{"-run", model},
+		{"-skip", model + "|TestEveryMutation"},
 	} {
 		args := append([]string{"test", "-count=1", "-failfast", "-timeout=5m"}, flags...)
 		args = append(append(args, which...), ".", "-rapid.nofailfile", "-rapid.shrinktime=1ms")
@@ -156,6 +161,8 @@ var listed = []mutation{
 	{"common", "if lease and (not at or lease < at) then", "if lease and not at then"},
 	{"common", "if lease and (not at or lease < at) then", "if false then"},
 
+	{"reseal", "if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then", "if false then"},
+
 	{"append", "  ms, seq = floor, tonumber(s[2])", "  seq = tonumber(s[2])"},
 	{"append", "tonumber(s[4 + slot] or -1) == b and KEYS[3 + slot] or nil", "KEYS[3 + slot]"},
 	{"append", "for b = bucket - 2, bucket do", "for b = bucket - 1, bucket do"},
@@ -179,8 +186,9 @@ var listed = []mutation{
 	{"apply", "type(length) == 'table' or type(flying)", "type(flying)"},
 	{"apply", "or type(flying) == 'table' or", "or"},
 	{"apply", "or type(counters) == 'table' then", "then"},
-	{"apply", "length == 0 and tonumber(ARGV[arg + 2]) - flying or 0", "tonumber(ARGV[arg + 2]) - flying"},
-	{"apply", "length == 0 and tonumber(ARGV[arg + 2]) - flying or 0", "length == 0 and tonumber(ARGV[arg + 2]) or 0"},
+	{"apply", "length == 0 and redis.call('HEXISTS'", "redis.call('HEXISTS'"},
+	{"apply", "open and tonumber(ARGV[arg + 2]) - flying or 0", "tonumber(ARGV[arg + 2]) - flying"},
+	{"apply", "open and tonumber(ARGV[arg + 2]) - flying or 0", "open and tonumber(ARGV[arg + 2]) or 0"},
 	{"apply", "math.min(room, tonumber(ARGV[arg + 3]), count)", "math.min(tonumber(ARGV[arg + 3]), count)"},
 	{"apply", "queue.take < math.min(queue.count, queue.room) and int(t) or expires", "expires"},
 	{"apply", "queue.take < math.min(queue.count, queue.room) and int(t) or expires", "int(t)"},
@@ -196,23 +204,44 @@ var listed = []mutation{
 	{"claim", "room - math.min(fresh, math.floor(room / 2))", "room"},
 	{"claim", "room - (#tried - before)", "room"},
 	{"claim", "  if at_or_before(entry, horizon) then", "  if false then"},
-	{"claim", "if redis.call('HEXISTS', gone, queue.subscription) == 1 then", "if false then"},
+	{"claim", "if redis.call('HEXISTS', gone, queue.subscription) == 1 or", "if"},
+	{"claim", "== 1 or redis.call('HEXISTS', paused, queue.subscription) == 1 then", "== 1 then"},
 	{"claim", "    reschedule(KEYS[i]", "    ;(function() end)(KEYS[i]"},
-	{"claim", "if want == 0 then", "if false then"},
-	{"claim", "redis.call('ZADD', KEYS[i], 'XX', ", "redis.call('ZADD', KEYS[i], "},
+	{"claim", "wait > 0 and t + wait or 0", "0"},
+	{"claim", "wait > 0 and t + wait or 0", "t + wait"},
 	{"claim", "'{\"at\":' .. int(t) .. ',\"outcome\":\"expired\"}\\n'", "''"},
 
-	{"settle", "if held[i] and tonumber(held[i]) == tonumber(ARGV[arg + 1]) then", "if held[i] then"},
+	{"settle", "return expires == tonumber(name)", "return true"},
+	{"settle", "return expires > t and has_receipt", "return has_receipt"},
+	{"settle", "expires > t and has_receipt(queue.attempts, entry, string.sub(name, 2))", "expires > t"},
+	{"settle", "      late[#late + 1] = i\n", ""},
+	{"extend", "local held = ends and ends > t and", "local held = ends and"},
+	{"extend", "ends > t and has_receipt(KEYS[6], entry, ARGV[i + 1])", "ends > t"},
+	{"extend", "not gone and tonumber(", "tonumber("},
+	{"extend", "progress = ARGV[4] ~= '' and ARGV[4] or progress", "progress = ARGV[4]"},
+	{"extend", "note = ARGV[5] ~= '' and string.sub(ARGV[5], 2) or note", "note = ''"},
+	{"extend", "  reschedule(KEYS[2]", "  ;(function() end)(KEYS[2]"},
+	{"claim", "if receipt ~= '' then", "if false then"},
+	{"common", "return string.match(redis.call('HGET', attempts, receipt_field(entry)) or '', '^(%S*)') == receipt", "return true"},
 	{"settle", "if attempt ~= '1' then", "if false then"},
 	{"settle", "if queue.copied and at_or_before(entry, horizon) then", "if false then"},
 	{"settle", "if queue.copied and at_or_before(entry, horizon) then", "if queue.copied then"},
 	{"settle", "int(t + tonumber(delay))", "int(t)"},
 	{"settle", "queue.gone and {} or redis.call", "redis.call"},
-	{"settle", "local at = not queue.gone and reschedule", "local at = reschedule"},
+	{"settle", "local at = not still and reschedule", "local at = reschedule"},
+	{"settle", "queue.gone or redis.call('HEXISTS', paused, queue.subscription) == 1", "queue.gone"},
+	{"apply", "length == 0 and redis.call('HEXISTS', KEYS[11], ARGV[arg]) == 0", "length == 0"},
 	{"settle", "int(math.max(0, at - t))", "int(at - t)"},
-	{"settle", "    detail = detail + (told and 2 or 0)\n", ""},
+	{"settle", "    detail = detail + told\n", ""},
+	{"settle", "if #failures > most_failures then", "if false then"},
+	{"settle", "unpack(queue.successes)) > queue.keep then", "unpack(queue.successes)) < 0 then"},
+	{"find", "      low = middle + 1", "      low = middle + 2"},
+	{"find", "    if string.match(record, '^%S*') == entry then", "    if true then"},
+	{"hasten", "redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 or not", "not"},
+	{"hasten", "if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 or not redis.call('ZSCORE', KEYS[4], ARGV[3]) then", "if false then"},
+	{"hasten", "reschedule(KEYS[2]", ";(function() end)(KEYS[2]"},
 	{"settle", "  count(queue)\n", ""},
-	{"settle", "queue.last_error = told and ARGV[detail + 1] or queue.last_error", "queue.last_error = queue.last_error"},
+	{"settle", "queue.last_error = told == 2 and ARGV[detail + 1] or queue.last_error", "queue.last_error = queue.last_error"},
 	{"settle", "  forget(queue, entry, attempt)\nend\n\nfunction verdicts.retry", "end\n\nfunction verdicts.retry"},
 	{"settle", "  forget(queue, entry, '1')\n", ""},
 	{"settle", "  record(queue, entry, attempt, line)\n", ""},
@@ -265,14 +294,32 @@ var listed = []mutation{
 	{"merge", "  made = made + 1\n", ""},
 	{"shortcut", "event.time, event.stamp = event.ms, event.accepted", "event.stamp = nil"},
 
-	{"permit", "if #ARGV > 4 then", "if false then"},
-	{"permit", "tonumber(ARGV[1]) - redis.call('ZCARD', KEYS[1])", "tonumber(ARGV[1])"},
-	{"permit", "math.max(0, math.min(", "(math.min("},
+	{"permit", "if #ARGV > last then", "if false then"},
+	{"permit", "max - redis.call('ZCARD', permits)", "max"},
+	{"permit", "return math.max(0, math.min(want", "return (math.min(want"},
+	{"permit", "taken = math.max(0, math.min(wanted, limit - used))", "taken = math.min(wanted, limit)"},
+	{"permit", "rounded(t + 1 + tonumber(ARGV[7]))", "rounded(t + 1)"},
+	{"permit", "math.ceil(date / grain)", "math.floor(date / grain)"},
+	{"permit", "if date > t + 2 * per then", "if false then"},
+	{"permit", "if date + per > t then", "if date + per >= t then"},
+	{"permit", "      count(date, -1)\n", ""},
+	{"permit", "  if taken < wanted then", "  if true then"},
+	{"permit", "(not first or date < first)", "not first"},
+	{"permit", "  write_rate()\nend", "end"},
 
 	{"lease", "owner ~= ARGV[1] and (left > 0", "(left > 0"},
 	{"lease", "(left > 0 or (owner == '' and ARGV[3] == 'orphan'))", "(owner == '' and ARGV[3] == 'orphan')"},
 	{"lease", "(left > 0 or (owner == '' and ARGV[3] == 'orphan'))", "left > 0"},
 	{"release", "if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then", "if false then"},
+
+	{"pause", "if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then", "if false then"},
+	{"pause", "(since or int(now()))", "int(now())"},
+	{"pause", "if reason ~= 'operator' then", "if true then"},
+	{"resume", "if not reason or (reason == 'operator' and ARGV[2] ~= 'any') then", "if not reason then"},
+	{"resume", "redis.call('LLEN', KEYS[4]) + redis.call('ZCARD', KEYS[5]) + redis.call('ZCARD', KEYS[6]) > 0", "true"},
+	{"resume", "redis.call('LLEN', KEYS[4]) + redis", "redis"},
+	{"resume", "redis.call('ZCARD', KEYS[5]) + redis", "redis"},
+	{"resume", " + redis.call('ZCARD', KEYS[6]) > 0", " > 0"},
 
 	{"define", "if not old and expected ~= '0' then", "if false then"},
 	{"define", "if old and expected ~= 'any' and expected ~= version then", "if false then"},

@@ -121,8 +121,8 @@ func readApplied(b router.Batch, words []string) (router.Applied, error) {
 
 func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 	k := s.keys[b.Partition]
-	keys = make([]string, 0, 10+3*len(b.Enqueues)+2*len(b.Work.Triggers)+len(b.Work.Partials))
-	keys = append(keys, k.state(), k.log(), k.ready(), k.handlers(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.announced(), k.triggers())
+	keys = make([]string, 0, 12+3*len(b.Enqueues)+2*len(b.Work.Triggers)+len(b.Work.Partials))
+	keys = append(keys, k.state(), k.log(), k.ready(), k.handlers(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.announced(), k.triggers(), k.paused(), k.pulls())
 	args = append(args, b.From.Position.ID(), b.From.Target, b.Token, b.To.Position.ID(), b.To.Target, b.Events, misfitRecord(loopReason), len(b.Enqueues))
 	for _, e := range b.Enqueues {
 		id := e.Queue.Subscription
@@ -141,7 +141,7 @@ func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 
 // atOnce is how many deliveries apply may lease: none where that takes permits.
 func (s *Store) atOnce(e router.Enqueue) int {
-	if s.needsPermits() {
+	if s.needsPermits(e.Queue) {
 		return 0
 	}
 	return e.Take
@@ -154,6 +154,8 @@ func schedule(q router.Queue) string {
 		return "off"
 	case q.Kind == router.HandlerSink:
 		return "handlers"
+	case q.Kind == router.PullSink:
+		return "pulls"
 	default:
 		return "ready"
 	}

@@ -10,96 +10,139 @@ import (
 	"github.com/streamlatch/streamlatch/router"
 )
 
-// Where a subscription has a queue in several partitions, its limit on deliveries in flight is kept in its home partition: a claim first takes
-// a permit there for each delivery. A permit runs out with the lease, so a crash wastes some for a while and never exceeds the limit. With one
-// partition the leases themselves are counted, by claim.lua.
+// Before a claim, permits are taken in the subscription's home partition, one for each delivery. Two kinds of them:
+//
+// To be in flight, where a subscription has queues in several partitions. Such a permit runs out with the lease, so a crash wastes some for a while and never
+// exceeds the limit. With one partition the leases themselves are counted, by claim.lua.
+//
+// To begin within the window of the subscription's rate, where it has one. Such a permit counts from the latest time at which the attempt may begin, so that
+// no window sees more attempts than the limit, wherever within their slack they begin.
 
-func (s *Store) needsPermits() bool { return len(s.keys) > 1 }
+func (s *Store) countsInFlight() bool { return len(s.keys) > 1 }
 
-// permits are what one claim may take. Where no permits are needed they have no names.
+// needsPermits tells whether a queue's deliveries take permits.
+func (s *Store) needsPermits(q router.Queue) bool { return s.countsInFlight() || q.Rate.Limit > 0 }
+
+// permitPause is when a queue that got no permit to be in flight is looked at again.
+const permitPause = 50 * time.Millisecond
+
+// permits are what one claim may take. Where none are needed they have neither names nor a date.
 type permits struct {
-	token string
+	token string // names those to be in flight
+	date  string // of those of the rate
 	left  int
+	wait  time.Duration // until there may be more
 }
 
-// use takes one and returns its name.
-func (p *permits) use() string {
+// use takes one, and returns its name and its date.
+func (p *permits) use() (name, date string) {
 	p.left--
 	if p.token == "" {
-		return ""
+		return "", p.date
 	}
-	return permitName(p.token, p.left+1)
+	return permitName(p.token, p.left+1), p.date
+}
+
+// unused is what is left, to be given back.
+func (p *permits) unused() (back returned) {
+	for n := p.left; n > 0; n-- {
+		if p.token != "" {
+			back.names = append(back.names, permitName(p.token, n))
+		}
+		if p.date != "" {
+			back.dates = append(back.dates, p.date)
+		}
+	}
+	return back
 }
 
 func permitName(token string, n int) string { return token + " " + strconv.Itoa(n) }
+
+// returned are permits that are given back.
+type returned struct {
+	names []string // of those in flight
+	dates []string // of those of the rate
+}
 
 // takePermits returns how many deliveries each claim may take.
 func (s *Store) takePermits(ctx context.Context, claims []router.Claim) ([]permits, error) {
 	all := make([]permits, len(claims))
 	for i, c := range claims {
 		all[i] = permits{left: c.Max}
-		if !s.needsPermits() {
+		if !s.needsPermits(c.Queue) {
 			continue
 		}
-		token := rand.Text()
-		n, err := s.permit(ctx, c.Queue, c.Max, c.Lease, token, nil)
-		if err != nil {
+		var err error
+		if all[i], err = s.permit(ctx, c, returned{}); err != nil {
 			return nil, err
 		}
-		all[i] = permits{token: token, left: n}
 	}
 	return all, nil
 }
 
-func (s *Store) permit(ctx context.Context, q router.Queue, want int, ttl time.Duration, token string, back []string) (int, error) {
-	args := []any{q.MaxInFlight, want, ttl.Milliseconds(), token}
-	for _, name := range back {
-		args = append(args, name)
+// permit takes permits for a claim and gives others back.
+func (s *Store) permit(ctx context.Context, c router.Claim, back returned) (p permits, err error) {
+	q := c.Queue
+	most := 0
+	if s.countsInFlight() {
+		most, p.token = q.MaxInFlight, rand.Text()
+	}
+	args := []any{
+		most, c.Max, c.Lease.Milliseconds(), p.token, q.Rate.Limit, q.Rate.Per.Std().Milliseconds(), c.Slack.Milliseconds(), len(back.dates),
+	}
+	for _, list := range [][]string{back.dates, back.names} {
+		for _, one := range list {
+			args = append(args, one)
+		}
 	}
 	k := s.keys[home(q.Subscription, len(s.keys))]
-	reply, err := s.run(ctx, s.scripts.Permit, []string{k.permits(q.Subscription)}, args...)
+	reply, err := s.run(ctx, s.scripts.Permit, []string{k.permits(q.Subscription), k.rate(q.Subscription)}, args...)
 	if err != nil {
-		return 0, unavailable(err, "take permits")
+		return p, unavailable(err, "take permits")
 	}
-	n, ok := reply.(int64)
-	if !ok {
-		return 0, fmt.Errorf("take permits: unexpected reply %T", reply)
+	words, err := stringsOf(reply, 3)
+	if err != nil {
+		return p, fmt.Errorf("take permits: %w", err)
 	}
-	return int(n), nil
+	r := replyReader{words: words}
+	p.left, p.wait = r.integer(), time.Duration(r.integer())*time.Millisecond
+	if q.Rate.Limit > 0 {
+		p.date = r.word()
+	}
+	if s.countsInFlight() && p.left == 0 {
+		p.wait = max(p.wait, permitPause)
+	}
+	return p, r.err
 }
 
 // returnUnused gives back what claims had permits for and found no deliveries.
 func (s *Store) returnUnused(ctx context.Context, claims []router.Claim, all []permits) {
 	for i, c := range claims {
-		if all[i].token == "" {
-			continue
-		}
-		var back []string
-		for n := all[i].left; n > 0; n-- {
-			back = append(back, permitName(all[i].token, n))
-		}
-		s.giveBack(ctx, c.Queue, back)
+		s.giveBack(ctx, c.Queue, all[i].unused())
 	}
 }
 
+// returnPermits gives back the permits of attempts that are over, and those of the rate of attempts that were not made.
 func (s *Store) returnPermits(ctx context.Context, groups [][]router.Settlement) {
-	if !s.needsPermits() {
-		return
-	}
 	for _, group := range groups {
-		back := make([]string, len(group))
-		for i, one := range group {
-			back[i] = one.Claimed.Permit
+		var back returned
+		for _, one := range group {
+			if one.Claimed.Permit != "" {
+				back.names = append(back.names, one.Claimed.Permit)
+			}
+			if one.Unstarted && one.Claimed.Date != "" {
+				back.dates = append(back.dates, one.Claimed.Date)
+			}
 		}
 		s.giveBack(ctx, group[0].Claimed.Queue, back)
 	}
 }
 
-func (s *Store) giveBack(ctx context.Context, q router.Queue, names []string) {
-	if len(names) == 0 {
+func (s *Store) giveBack(ctx context.Context, q router.Queue, back returned) {
+	if len(back.names)+len(back.dates) == 0 {
 		return
 	}
-	if _, err := s.permit(ctx, q, 0, 0, "", names); err != nil {
-		s.config.Logger.Warn("permits in flight were not given back; they run out by themselves", "error", err)
+	if _, err := s.permit(ctx, router.Claim{Queue: q}, back); err != nil {
+		s.config.Logger.Warn("permits were not given back; they run out by themselves", "error", err)
 	}
 }

@@ -30,10 +30,14 @@ func (s *Store) DueQueues(ctx context.Context, partition int, kind router.SinkKi
 }
 
 func (s *Store) scheduleKey(partition int, kind router.SinkKind) string {
-	if kind == router.HandlerSink {
+	switch kind {
+	case router.HandlerSink:
 		return s.keys[partition].handlers()
+	case router.PullSink:
+		return s.keys[partition].pulls()
+	default:
+		return s.keys[partition].ready()
 	}
-	return s.keys[partition].ready()
 }
 
 func milliseconds(word string) (time.Duration, error) {
@@ -69,11 +73,11 @@ func (s *Store) ClaimDeliveries(ctx context.Context, partition int, claims []rou
 
 func (s *Store) claimCall(partition int, claims []router.Claim, permits []permits) (keys []string, args []any) {
 	k := s.keys[partition]
-	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.gone())
+	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.gone(), k.paused())
 	for i, c := range claims {
 		id := c.Queue.Subscription
 		keys = append(keys, s.scheduleKey(partition, c.Queue.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id))
-		args = append(args, id, permits[i].left, c.Queue.MaxInFlight, c.Lease.Milliseconds())
+		args = append(args, id, permits[i].left, c.Queue.MaxInFlight, c.Lease.Milliseconds(), permits[i].wait.Milliseconds(), "")
 	}
 	return keys, args
 }
@@ -87,7 +91,9 @@ func readClaimed(partition int, claims []router.Claim, permits []permits, words 
 		take := func(entry string, attempt int) {
 			parsed, err := parseEntry(partition, entry)
 			r.fail(err)
-			claimed = append(claimed, router.Claimed{Queue: c.Queue, Entry: parsed, Attempt: attempt, Lease: lease, Name: entry, Permit: permits[i].use()})
+			one := router.Claimed{Queue: c.Queue, Entry: parsed, Attempt: attempt, Lease: lease, Name: entry}
+			one.Permit, one.Date = permits[i].use()
+			claimed = append(claimed, one)
 		}
 		for range r.integer() {
 			entry := r.word()
@@ -161,6 +167,9 @@ func readSettled(groups [][]router.Settlement, words []string) ([]router.Settled
 	settled := make([]router.Settled, len(groups))
 	for i, group := range groups {
 		settled[i] = router.Settled{Queue: group[0].Claimed.Queue, Lost: r.integer()}
+		for range settled[i].Lost {
+			r.integer() // which it was
+		}
 		if next := r.word(); next != "idle" {
 			wait, err := milliseconds(next)
 			r.fail(err)
@@ -188,19 +197,22 @@ func bySubscription(settlements []router.Settlement) [][]router.Settlement {
 
 func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []string, args []any) {
 	k := s.keys[partition]
-	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone())
+	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone(), k.paused())
 	for _, group := range groups {
 		q := group[0].Claimed.Queue
 		id := q.Subscription
-		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id))
-		args = append(args, id, q.MaxInFlight, len(group), lowest(group).ID())
+		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.successes(id))
+		args = append(args, id, q.MaxInFlight, len(group), lowest(group).ID(), s.keptSuccesses())
 		var details []any
 		for i := range group {
 			one := &group[i]
 			word := verdictWord(*one)
 			args = append(args, &one.Claimed.Name, &one.Claimed.Lease, one.Claimed.Attempt, word, one.After.Milliseconds()) // pointers: less garbage
-			if word == "retry" || word == "dead" {
+			switch word {
+			case "retry", "dead":
 				details = append(details, attemptRecord(one.Attempt), describe(one.Attempt))
+			case "delivered":
+				details = append(details, successRecord(one.Attempt))
 			}
 		}
 		args = append(args, details...)

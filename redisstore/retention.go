@@ -21,7 +21,7 @@ const (
 
 // Housekeep does the housekeeping of a partition; see router.Keeper.
 func (s *Store) Housekeep(ctx context.Context, partition int) (more bool, err error) {
-	for _, step := range []func(context.Context, int) (bool, error){s.trimLog, s.purgeQueues, s.expireDeadLetters, s.refreshRing} {
+	for _, step := range []func(context.Context, int) (bool, error){s.trimLog, s.purgeQueues, s.expireDeadLetters, s.refreshRing, s.tellLateNotices} {
 		again, err := step(ctx, partition)
 		if err != nil {
 			return false, err
@@ -40,8 +40,8 @@ func (s *Store) trimLog(ctx context.Context, partition int) (more bool, err erro
 	if err != nil || len(oldest) == 0 {
 		return more, wrapped(err, "look for events to trim")
 	}
-	if err := s.keepAll(ctx, partition); err != nil {
-		return false, err
+	if found, err := s.keepAll(ctx, partition); err != nil || !found {
+		return true, err
 	}
 	for {
 		reply, err := s.run(ctx, s.scripts.Trim, []string{s.keys[partition].state(), s.keys[partition].log()}, horizon.ID(), trimPage)
@@ -86,26 +86,54 @@ func (s *Store) raiseHorizon(ctx context.Context, partition int) (horizon router
 	return horizon, length-keep > int64(page), err
 }
 
-// keepAll goes through every queue that has work.
-func (s *Store) keepAll(ctx context.Context, partition int) error {
-	for _, schedule := range []string{s.keys[partition].ready(), s.keys[partition].handlers()} {
-		var cursor uint64
-		for {
-			members, next, err := s.reader.ZScan(ctx, schedule, cursor, "", keepPage).Result()
-			if err != nil {
-				return unavailable(err, "list queues")
-			}
-			for i := 0; i < len(members); i += 2 {
-				if err := s.keepQueue(ctx, partition, members[i]); err != nil {
-					return err
-				}
-			}
-			if cursor = next; cursor == 0 {
-				break
-			}
+// keepAll goes through every queue that holds anything: those in the schedules, and those that are paused. It tells whether it has found them all, which it
+// can't where one was paused or resumed meanwhile.
+func (s *Store) keepAll(ctx context.Context, partition int) (found bool, err error) {
+	k := s.keys[partition]
+	before, err := s.pauses(ctx, partition)
+	if err != nil {
+		return false, err
+	}
+	for _, schedule := range []string{k.ready(), k.handlers(), k.pulls()} {
+		if err := s.keepScheduled(ctx, partition, schedule); err != nil {
+			return false, err
 		}
 	}
-	return nil
+	paused, err := s.reader.HKeys(ctx, k.paused()).Result()
+	if err != nil {
+		return false, unavailable(err, "list paused queues")
+	}
+	for _, id := range paused {
+		if err := s.keepQueue(ctx, partition, id); err != nil {
+			return false, err
+		}
+	}
+	after, err := s.pauses(ctx, partition)
+	return before == after, err
+}
+
+// pauses is how often queues of a partition were paused and resumed.
+func (s *Store) pauses(ctx context.Context, partition int) (string, error) {
+	n, err := s.reader.HGet(ctx, s.keys[partition].state(), "pauses").Result()
+	return n, wrapped(ignoreNil(err), "read the number of pauses")
+}
+
+func (s *Store) keepScheduled(ctx context.Context, partition int, schedule string) error {
+	var cursor uint64
+	for {
+		members, next, err := s.reader.ZScan(ctx, schedule, cursor, "", keepPage).Result()
+		if err != nil {
+			return unavailable(err, "list queues")
+		}
+		for i := 0; i < len(members); i += 2 {
+			if err := s.keepQueue(ctx, partition, members[i]); err != nil {
+				return err
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
 }
 
 // keepQueue goes through leases before retries: a delivery that settle puts back meanwhile was seen among the leases or is found among the
@@ -140,7 +168,7 @@ func (s *Store) purgeQueues(ctx context.Context, partition int) (more bool, err 
 	for _, id := range gone {
 		keys := []string{
 			k.state(), k.gone(), k.copies(), k.holds(), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id),
-			k.ready(), k.handlers(), k.permits(id),
+			k.ready(), k.handlers(), k.permits(id), k.paused(), k.rate(id), k.pulls(), k.successes(id),
 		}
 		reply, err := s.run(ctx, s.scripts.Purge, keys, id, purgePage)
 		if err != nil {

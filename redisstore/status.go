@@ -43,10 +43,12 @@ func (s *Store) queueStatus(ctx context.Context, id string) (status router.Subsc
 		fresh, flying := pipe.LLen(ctx, k.fresh(id)), pipe.ZCard(ctx, k.leases(id))
 		retrying, counters := pipe.ZCard(ctx, k.retries(id)), pipe.HGetAll(ctx, k.counters(id))
 		first := pipe.LRange(ctx, k.fresh(id), 0, 0)
+		paused := pipe.HMGet(ctx, k.paused(), id)
 		waiting, leased := pipe.ZRange(ctx, k.retries(id), 0, oldestScan-1), pipe.ZRange(ctx, k.leases(id), 0, -1)
 		if _, err := pipe.Exec(ctx); err != nil {
 			return status, unavailable(err, "read the state of queues")
 		}
+		addPause(&status, paused.Val()[0])
 		status.InFlight += flying.Val()
 		status.Retrying += retrying.Val()
 		status.Backlog += fresh.Val() + flying.Val() + retrying.Val()
@@ -185,11 +187,12 @@ func (s *Store) partitionStatus(ctx context.Context, partition int) (router.Part
 	pipe := s.reader.Pipeline()
 	state := pipe.HGetAll(ctx, k.state())
 	first, last := pipe.XRangeN(ctx, k.log(), "-", "+", 1), pipe.XRevRangeN(ctx, k.log(), "+", "-", 1)
-	ready, handlers, dead := pipe.ZCard(ctx, k.ready()), pipe.ZCard(ctx, k.handlers()), pipe.ZCard(ctx, k.deadAt())
+	ready, handlers, pulls := pipe.ZCard(ctx, k.ready()), pipe.ZCard(ctx, k.handlers()), pipe.ZCard(ctx, k.pulls())
+	dead := pipe.ZCard(ctx, k.deadAt())
 	if _, err := pipe.Exec(ctx); err != nil {
 		return status, 0, unavailable(err, "read the state of a partition")
 	}
-	status.Backlog = ready.Val() + handlers.Val()
+	status.Backlog = ready.Val() + handlers.Val() + pulls.Val()
 	if lease := counter(state.Val()["lease"]); lease > now.UnixMilli() {
 		status.Owner = state.Val()["owner"]
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/streamlatch/streamlatch/keyring"
 	"github.com/streamlatch/streamlatch/router"
 	"github.com/streamlatch/streamlatch/scripts"
 )
@@ -54,6 +55,9 @@ type Config struct {
 	WaitReplicas int
 	// WaitTimeout is how long to wait for them. Defaults to 1 second.
 	WaitTimeout time.Duration
+	// Secrets seals the secrets of definitions. What is stored in clear, or under another of its keys, is sealed anew when the Store opens; a Store that lacks a key that
+	// was used does not open. Defaults to storing them in clear.
+	Secrets *keyring.Keyring
 	// Connected is told the address of each new connection to Redis. Defaults to nobody.
 	Connected func(netip.AddrPort)
 	// Logger takes what an operator should know. Defaults to discarding it.
@@ -194,7 +198,7 @@ func (s *Store) prepare(ctx context.Context) error {
 			return fmt.Errorf("record the dedupe window: %w", err)
 		}
 	}
-	return nil
+	return s.sealDefinitions(ctx)
 }
 
 // chooseDialect finds out whether the server knows #!lua, which miniredis does not, and loads the scripts.

@@ -13,8 +13,8 @@ func (s *Store) CreateTrigger(ctx context.Context, t router.Trigger) (router.Tri
 	if err != nil {
 		return t, err
 	}
-	t.ID, t.Created, t.Updated = id, now, now
-	t.Version, err = s.define(ctx, triggerKind(), id, "0", t.Name, router.AppendStoredTrigger(nil, t))
+	t.ID, t.Created, t.Updated, t.Since = id, now, now, now
+	t.Version, err = s.define(ctx, triggerKind(), definition{id: id, expected: "0", name: t.Name, document: router.AppendStoredTrigger(nil, t)})
 	return t, err
 }
 
@@ -25,7 +25,11 @@ func (s *Store) ReplaceTrigger(ctx context.Context, t router.Trigger) (router.Tr
 		return t, err
 	}
 	t.Updated = now
-	t.Version, err = s.define(ctx, triggerKind(), t.ID, strconv.FormatUint(t.Version, 10), t.Name, router.AppendStoredTrigger(nil, t))
+	if t.Since.IsZero() {
+		t.Since = now
+	}
+	expected := strconv.FormatUint(t.Version, 10)
+	t.Version, err = s.define(ctx, triggerKind(), definition{id: t.ID, expected: expected, name: t.Name, document: router.AppendStoredTrigger(nil, t)})
 	return t, err
 }
 

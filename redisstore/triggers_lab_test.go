@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/streamlatch/streamlatch/internal/redistest"
+	"github.com/streamlatch/streamlatch/internal/scenario"
 	"github.com/streamlatch/streamlatch/redisstore"
 	"github.com/streamlatch/streamlatch/router"
 )
@@ -29,16 +30,16 @@ type lab struct {
 const labStart = 1_700_000_000_000
 
 // eachLab runs a test on miniredis and on a real Redis.
-func eachLab(t *testing.T, run func(t *testing.T, l *lab)) {
+func eachLab(t *testing.T, run func(t *testing.T, l *lab), change ...func(*redisstore.Config)) {
 	t.Run("miniredis", func(t *testing.T) {
 		mini := redistest.Mini(t)
-		l := newLab(t, mini.Addr())
+		l := newLab(t, mini.Addr(), change...)
 		l.clock = miniClock{mini}
 		run(t, l)
 	})
 	t.Run("redis", func(t *testing.T) {
 		addr, _ := redistest.Shared(t)
-		l := newLab(t, addr)
+		l := newLab(t, addr, change...)
 		w := &world{store: l.store, raw: l.raw, clockKey: strings.TrimSuffix(l.prefix, ":{0}:") + ":clock"}
 		l.clock = newFalseClock(t, w)
 		run(t, l)
@@ -117,7 +118,7 @@ func (l *lab) apply(t require.TestingT, b router.Batch) router.Applied {
 	return applied
 }
 
-// settle settles all that is due, so many partials in a call.
+// settle settles all that is due, so many partials in a call, unless there are events that have to be applied before.
 func (l *lab) settle(t require.TestingT, page int) {
 	for {
 		due, err := l.store.DuePartials(context.Background(), 0, time.Time{}, func(string, uint64) bool { return true }, page)
@@ -125,7 +126,9 @@ func (l *lab) settle(t require.TestingT, page int) {
 		if len(due.Triggers) == 0 {
 			return
 		}
-		l.apply(t, l.settlement(due))
+		if !l.apply(t, l.settlement(due)).Settled {
+			return
+		}
 	}
 }
 
@@ -134,7 +137,7 @@ func (l *lab) settlement(due router.Due) router.Batch {
 	for _, d := range due.Triggers {
 		for _, c := range l.triggers {
 			if c.ID == d.Trigger {
-				b.Work.Triggers = append(b.Work.Triggers, workTrigger(c))
+				b.Work.Triggers = append(b.Work.Triggers, scenario.NewBatch(l.cursor, nil, c).Work.Triggers...)
 			}
 		}
 		for _, hash := range d.Partials {
@@ -145,73 +148,6 @@ func (l *lab) settlement(due router.Due) router.Batch {
 	return b
 }
 
-func workTrigger(c *router.CompiledTrigger) router.WorkTrigger {
-	return router.WorkTrigger{
-		ID: c.ID, Generation: c.Generation, Enabled: c.Enabled, Include: c.Emit.Include, Program: c.Program(), Head: c.FiringHead(1),
-	}
-}
-
-// batch offers events to all triggers, as a router does, only simpler.
 func (l *lab) batch(records []router.Record) router.Batch {
-	b := router.Batch{From: l.cursor, To: router.Cursor{Position: records[len(records)-1].Position}, Events: len(records)}
-	partials := map[string]int{}
-	for _, c := range l.triggers {
-		b.Work.Triggers = append(b.Work.Triggers, workTrigger(c))
-	}
-	for _, r := range records {
-		view := router.NewView(r.Event)
-		event := -1
-		for i, c := range l.triggers {
-			offers := map[int]*router.Offer{}
-			var order []int
-			for n, leaf := range c.Leaves {
-				if !leaf.Filter.Match(view) {
-					continue
-				}
-				if event < 0 {
-					event = len(b.Work.Events)
-					b.Work.Events = append(b.Work.Events, router.WorkEvent{Position: r.Position, Time: clockTime(r), Event: r.Event})
-				}
-				key := r.Event.Subject()
-				if len(c.Key) == 0 {
-					key = ""
-				}
-				name := c.ID + key
-				p, ok := partials[name]
-				if !ok {
-					p = len(b.Work.Partials)
-					partials[name] = p
-					w := router.WorkPartial{Trigger: i}
-					copy(w.Hash[:], key)
-					if len(c.Key) > 0 {
-						w.Key = "s" + string(rune(len(key))) + key
-					}
-					b.Work.Partials = append(b.Work.Partials, w)
-				}
-				o := offers[p]
-				if o == nil {
-					o = &router.Offer{Partial: p, Event: event}
-					offers[p] = o
-					order = append(order, p)
-				}
-				if leaf.Reset {
-					o.Reset = true
-				} else {
-					o.Leaves = append(o.Leaves, router.MetLeaf{Leaf: n})
-				}
-			}
-			for _, p := range order {
-				b.Work.Offers = append(b.Work.Offers, *offers[p])
-			}
-		}
-		view.Release()
-	}
-	return b
-}
-
-func clockTime(r router.Record) int64 {
-	if t, ok := r.Event.Time(); ok && t.UnixMilli() < r.Position.MS {
-		return t.UnixMilli()
-	}
-	return r.Position.MS
+	return scenario.NewBatch(l.cursor, records, l.triggers...)
 }

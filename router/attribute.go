@@ -204,3 +204,20 @@ func quoteFirstRune(s string) string {
 	}
 	return strconv.QuoteRuneToASCII(r)
 }
+
+// CanBeText tells whether an attribute of the CloudEvents type String can have this value and is not empty.
+func CanBeText(s string) bool { return s != "" && textFault(s) == "" }
+
+// CanBeSource tells whether an event can have this source.
+func CanBeSource(s string) bool { return s != "" && uriFault(s, false) == "" }
+
+// CheckExtensionName tells why no extension attribute of a publisher's event can have that name; nil: it can.
+func CheckExtensionName(name string) error {
+	if name == HopsExtension {
+		return Errorf(Reserved, "only Streamlatch itself may set this extension")
+	}
+	if fault := nameFault(name); fault != "" {
+		return Errorf(Invalid, "%s", fault)
+	}
+	return nil
+}

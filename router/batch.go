@@ -173,16 +173,20 @@ func (b *batchBuilder) enqueue(id string, position Position) bool {
 		}
 		i = len(b.batch.Enqueues)
 		b.queues[id] = i
-		b.batch.Enqueues = append(b.batch.Enqueues, Enqueue{Queue: sub.queue()})
+		b.batch.Enqueues = append(b.batch.Enqueues, Enqueue{Queue: sub.Queue()})
 	}
 	b.batch.Enqueues[i].Entries = append(b.batch.Enqueues[i].Entries, position)
 	b.entries++
 	return true
 }
 
-// queue is what the store has to know of a subscription.
-func (s *Subscription) queue() Queue {
-	return Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight}
+// Queue is what the store has to know of a subscription.
+func (s *Subscription) Queue() Queue {
+	q := Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate}
+	if q.Kind == PullSink {
+		q.MaxInFlight, q.Rate = MaxPulled, Rate{} // how many workers there are, and how often they pull, is up to them
+	}
+	return q
 }
 
 // withoutQueue turns what a batch adds to one queue into dead letters, since the queue can't take it.

@@ -50,7 +50,9 @@ func newDispatcher(r *Router, partition int, slots *slots) *dispatcher {
 func (d *dispatcher) wake(queues []Queue) {
 	d.mu.Lock()
 	for _, q := range queues {
-		if !d.listed[q.Subscription] {
+		if q.Kind == PullSink {
+			d.router.pulls.wake(q.Subscription)
+		} else if !d.listed[q.Subscription] {
 			d.listed[q.Subscription] = true
 			d.due = append(d.due, q)
 		}
@@ -135,7 +137,7 @@ func (d *dispatcher) known(ctx context.Context, ids []string) []Queue {
 	queues := make([]Queue, 0, len(ids))
 	for _, id := range ids {
 		if sub, ok := d.subscription(ctx, id); ok {
-			queues = append(queues, sub.queue())
+			queues = append(queues, sub.Queue())
 		}
 	}
 	return queues
@@ -164,6 +166,7 @@ func (d *dispatcher) sendDue(ctx context.Context) {
 		if len(claims) == 0 {
 			continue
 		}
+		asked := time.Now()
 		claimed, token, err := d.router.store.ClaimDeliveries(ctx, d.partition, claims)
 		if err != nil {
 			d.router.failed(ctx, "claim deliveries", err)
@@ -171,14 +174,14 @@ func (d *dispatcher) sendDue(ctx context.Context) {
 			continue // they stay in the schedule and are looked at again
 		}
 		if len(claimed) > 0 {
-			d.send(ctx, claimed, token)
+			d.send(ctx, claimed, token, pass{asked, claims[0].Slack})
 		}
 	}
 }
 
 // claims asks for what the queues may have in flight, within this replica's free slots, at least one each.
 func (d *dispatcher) claims(ctx context.Context, queues []Queue) []Claim {
-	share := max(d.slots.free()/len(queues), 1)
+	share, slack := max(d.slots.free()/len(queues), 1), d.router.slack.allowed()
 	claims := make([]Claim, 0, len(queues))
 	for _, q := range queues {
 		sub, ok := d.subscription(ctx, q.Subscription)
@@ -186,7 +189,7 @@ func (d *dispatcher) claims(ctx context.Context, queues []Queue) []Claim {
 			continue
 		}
 		if room := d.room(sub); room > 0 {
-			claims = append(claims, Claim{Queue: sub.queue(), Max: min(room, share), Lease: sub.timeLimit() + leaseMargin})
+			claims = append(claims, Claim{Queue: sub.Queue(), Max: min(room, share), Lease: sub.timeLimit() + leaseMargin, Slack: slack})
 		}
 	}
 	return claims
@@ -210,7 +213,7 @@ func (s *Subscription) timeLimit() time.Duration {
 }
 
 // send starts an attempt for each claimed delivery.
-func (d *dispatcher) send(ctx context.Context, claimed []Claimed, token string) {
+func (d *dispatcher) send(ctx context.Context, claimed []Claimed, token string, pass pass) {
 	if token != d.router.definitions.snapshot.Load().tokens[d.partition] {
 		if err := d.router.definitions.refresh(ctx); err != nil {
 			d.router.failed(ctx, "read the definitions", err)
@@ -229,7 +232,7 @@ func (d *dispatcher) send(ctx context.Context, claimed []Claimed, token string) 
 			d.outbox.put(Settlement{Claimed: c, Unstarted: true})
 			continue
 		}
-		d.start(job{claimed: c, record: records[i]})
+		d.start(job{claimed: c, record: records[i], pass: pass})
 	}
 }
 
@@ -268,6 +271,23 @@ func (d *dispatcher) start(jobs ...job) {
 type job struct {
 	claimed Claimed
 	record  Record
+	pass    pass // where the queue has a rate
+}
+
+// pass is the time within which an attempt has to begin for its permit to hold.
+type pass struct {
+	asked time.Time
+	slack time.Duration
+}
+
+// expired tells whether an attempt that would begin now comes too late for its permit.
+func (d *dispatcher) expired(j job) bool {
+	if j.claimed.Queue.Rate.Limit == 0 {
+		return false
+	}
+	took := time.Since(j.pass.asked)
+	d.router.slack.observe(took)
+	return took > j.pass.slack
 }
 
 // load returns the events of deliveries: those routed here a moment ago are at hand.
@@ -295,7 +315,7 @@ func (d *dispatcher) load(ctx context.Context, claimed []Claimed) ([]Record, err
 // work makes one attempt, and sees to it that what becomes of the delivery is recorded.
 func (d *dispatcher) work(j job) {
 	sub, ok := d.router.definitions.snapshot.Load().subscription(j.claimed.Queue.Subscription)
-	if !ok { // deleted since; what is left of its queue goes too
+	if !ok || d.expired(j) { // deleted since; what is left of its queue goes too
 		d.finish(Settlement{Claimed: j.claimed, Unstarted: true})
 		return
 	}
@@ -331,9 +351,13 @@ func (d *dispatcher) conclude(j job, sub *Subscription, attempt Attempt) Settlem
 	if attempt.Outcome == OutcomeCanceled {
 		return Settlement{Claimed: j.claimed, Unstarted: true}
 	}
-	decision := sub.Delivery.Retry.Next(j.claimed.Attempt, Result{Outcome: attempt.Outcome}, rand.Float64())
+	result := Result{Outcome: attempt.Outcome, RetryAfter: attempt.RetryAfter}
+	decision := sub.Delivery.Retry.Next(j.claimed.Attempt, result, rand.Float64())
 	if j.record.Err != nil {
 		decision = Decision{Verdict: Dead}
+	}
+	if decision.Disable {
+		d.router.disable(d.sending, sub, StoppedGone, attempt)
 	}
 	return Settlement{Claimed: j.claimed, Verdict: decision.Verdict, After: decision.After, Attempt: attempt}
 }

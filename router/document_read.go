@@ -231,3 +231,16 @@ func (o *docObject) reportUnknown() {
 		}
 	}
 }
+
+// scalar gives a string, number or boolean; ok is false for anything else, which is no fault by itself.
+func (n docNode) scalar() (s Scalar, ok bool) {
+	switch n.kind() {
+	case jsontext.KindString:
+		return scalarOf(stringKind, unquote(n.src))
+	case jsontext.KindNumber:
+		return scalarOf(numberKind, string(n.src))
+	case jsontext.KindTrue, jsontext.KindFalse:
+		return scalarOf(literalKind, string(n.src))
+	}
+	return Scalar{}, false
+}

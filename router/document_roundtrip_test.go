@@ -24,9 +24,10 @@ func drawSubscription(t *rapid.T) Subscription {
 		Sink: Sink{
 			Kind: WebhookSink, URL: "https://" + rapid.StringMatching(`[a-z]{1,9}/[a-z?&=0-9]{0,9}`).Draw(t, "url"),
 			Mode:    rapid.SampledFrom([]Mode{Structured, Binary}).Draw(t, "mode"),
-			Headers: rapid.MapOfN(rapid.StringMatching(`x-[a-z]{1,5}`), rapid.StringMatching(`[ -~]{0,9}`), 0, 3).Draw(t, "headers"),
+			Headers: rapid.MapOfN(rapid.StringMatching(`x-([a-z]{1,5}|key|auth-a)`), rapid.StringMatching(`[ -)+-~]{0,9}`), 0, 3).Draw(t, "headers"),
 			Timeout: Duration(rapid.Int64Range(int64(MinSinkTimeout), int64(MaxSinkTimeout)).Draw(t, "timeout")),
 			Secret:  rapid.SampledFrom([]string{"", signingSecret, otherSecret}).Draw(t, "secret"),
+			Auth:    rapid.SampledFrom([]Auth{{}, bearer, basic, mutual}).Draw(t, "auth"),
 		},
 		Delivery: Delivery{
 			Retry: Retry{

@@ -2,41 +2,18 @@ package router
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// secretPrefix begins a signing secret (Standard Webhooks).
-const secretPrefix = "whsec_"
-
-// MaskedSecret is what the API shows for a secret that there is.
-const MaskedSecret = secretPrefix + "****"
-
-// isMasked tells whether a secret is one that was masked: what stands after its prefix is nothing but stars, dots or ellipses.
-func isMasked(secret string) bool {
-	rest, ok := strings.CutPrefix(secret, secretPrefix)
-	return ok && rest != "" && strings.Trim(rest, "*.…•") == ""
-}
-
-// secretChange is what a document says about a secret.
-type secretChange uint8
-
-// The changes of a secret.
-const (
-	keepSecret   secretChange = iota // left out, or masked as the API shows it: it stays; a new definition is given one
-	setSecret                        // it is this one
-	removeSecret                     // null: there is none, and deliveries are not signed
-)
-
 // SubscriptionDraft is a subscription as a document describes it: valid, but without what only the server knows. Create or Replace
 // makes it one that can be stored.
 type SubscriptionDraft struct {
-	definition Subscription // its secret is the new one where secret is setSecret, else empty
-	secret     secretChange
+	definition Subscription // its secrets are the new ones; what is to be kept is empty or masked
+	changes    sinkChanges
+	rules      Rules
 }
 
 // DecodeSubscription reads a document as the HTTP API describes it (Subscriptions). What it leaves out has its default; what only the
@@ -53,14 +30,14 @@ func DecodeSubscription(text []byte, rules Rules) (SubscriptionDraft, error) {
 
 // readOnlyFields are what only the server sets in a definition of any kind (HTTP API, Conventions).
 func readOnlyFields() []string {
-	return []string{"id", "status", "etag", "version", "created", "updated"}
+	return []string{"id", "status", "etag", "version", "created", "updated", "previous_secret_until"}
 }
 
 func decodeDraft(f *docFaults, text []byte, rules Rules) SubscriptionDraft {
-	d := SubscriptionDraft{definition: Subscription{Name: rules.Name, Enabled: true, Delivery: rules.delivery()}}
+	d := SubscriptionDraft{definition: Subscription{Name: rules.Name, Enabled: true, Delivery: rules.delivery()}, rules: rules}
 	f.read(text, func(o *docObject) {
 		o.ignore(readOnlyFields()...)
-		d.secret = d.definition.read(o)
+		d.changes = d.definition.read(o)
 		d.definition.check(f, documentRoot, rules)
 	})
 	return d
@@ -70,28 +47,39 @@ func decodeDraft(f *docFaults, text []byte, rules Rules) SubscriptionDraft {
 func (d SubscriptionDraft) Definition() Subscription { return d.definition }
 
 // Create makes a new subscription of the draft. One with a webhook whose secret the document does not mention is signed with fresh, which
-// the caller may show this once. Invalid: only Go code can subscribe a handler.
+// the caller may show this once. Invalid: only Go code can subscribe a handler; a secret is masked or missing, or Rules.CheckAuth refuses it.
 func (d SubscriptionDraft) Create(fresh string) (Subscription, error) {
 	s := d.definition
 	if s.Sink.Kind == HandlerSink {
 		return Subscription{}, refusedHandler("is made by Go code, which subscribes under this name; it can't be created here")
 	}
-	if d.secret == keepSecret {
+	if d.changes.secret == keepSecret && s.Sink.Kind == WebhookSink {
 		s.Sink.Secret = fresh
 	}
-	return s, nil
+	return s, d.checkSecrets(s.Sink, Sink{})
 }
 
-// Replace makes the draft take the place of old: it keeps the id, the version it was made from, the times, and a secret that the document
-// does not change. Invalid: old is a Go handler's and the draft differs from it, or the draft would make it one.
+// errPullKind says why a queue of one sort can't become one of the other: what waits in it is looked for elsewhere.
+var errPullKind = &Error{
+	Code: Invalid, Message: "a sink that is pulled from can't become one that is sent to, nor the other way round",
+	Problems: []Problem{{documentRoot + ".sink.kind", "can't be changed from or to \"pull\"; delete the subscription and create another"}},
+}
+
+// Replace makes the draft take the place of old: it keeps the id, the version it was made from, the times, and the secrets that the document
+// does not change. Invalid: old is a Go handler's and the draft differs from it, or the draft would make it one; the draft would make a sink that is pulled
+// from one that is sent to, or the other way round; a secret is masked or missing where old has none, or Rules.CheckAuth refuses it.
 func (d SubscriptionDraft) Replace(old Subscription) (Subscription, error) {
 	s := d.definition
 	s.ID, s.Version, s.Created, s.Updated = old.ID, old.Version, old.Created, old.Updated
-	if d.secret == keepSecret {
-		s.Sink.Secret = old.Sink.Secret
+	s.Sink = d.changes.keep(s.Sink, old.Sink)
+	if d.changes.secret == keepSecret && s.Sink.Kind == old.Sink.Kind {
+		s.Rotated = old.Rotated // a secret that is set takes the place of all others at once
+	}
+	if (s.Sink.Kind == PullSink) != (old.Sink.Kind == PullSink) {
+		return Subscription{}, errPullKind
 	}
 	if old.Sink.Kind != HandlerSink && s.Sink.Kind != HandlerSink {
-		return s, nil
+		return s, d.checkSecrets(s.Sink, old.Sink)
 	}
 	if !EqualDefinition(s, old) {
 		return Subscription{}, refusedHandler("is Go code that subscribes under this name, and only that code changes it")
@@ -121,9 +109,7 @@ func PatchSubscription(old Subscription, patch []byte, rules Rules) (Subscriptio
 	if err := f.err("the patched subscription is not valid"); err != nil {
 		return Subscription{}, err
 	}
-	if change.member("sink").member("secret").kind() == jsontext.KindNull {
-		d.secret = removeSecret
-	}
+	d.changes.remove(change.member("sink"))
 	return d.Replace(old)
 }
 
@@ -137,15 +123,15 @@ func checkRemoved(f *docFaults, old Subscription, patch jsonValue) {
 	f.mode = strict
 }
 
-// read takes the members of a definition, and tells what it says about the secret.
-func (s *Subscription) read(o *docObject) (change secretChange) {
+// read takes the members of a definition, and tells what it says about the sink's secrets.
+func (s *Subscription) read(o *docObject) (changes sinkChanges) {
 	o.get("name").text(&s.Name)
 	o.get("title").text(&s.Title)
 	o.get("enabled").bool(&s.Enabled)
 	o.get("filter").object(s.Filter.read)
-	o.get("sink").object(func(o *docObject) { change = s.Sink.read(o) })
+	o.get("sink").object(func(o *docObject) { changes = s.Sink.read(o) })
 	o.get("delivery").object(s.Delivery.read)
-	return change
+	return changes
 }
 
 func (filter *Filter) read(o *docObject) {
@@ -162,7 +148,7 @@ func (filter *Filter) read(o *docObject) {
 	}
 }
 
-func (s *Sink) read(o *docObject) secretChange {
+func (s *Sink) read(o *docObject) sinkChanges {
 	kind := string(s.Kind)
 	o.get("kind").text(&kind)
 	s.Kind = SinkKind(kind)
@@ -171,13 +157,17 @@ func (s *Sink) read(o *docObject) secretChange {
 		return s.readWebhook(o)
 	case HandlerSink:
 		o.get("timeout").duration(&s.Timeout)
+	case PullSink:
+		s.Lease, s.MaxAttempts = DefaultPullLease, DefaultPulls
+		o.get("lease").duration(&s.Lease)
+		o.get("max_attempts").integer(&s.MaxAttempts)
 	default:
 		o.ignoreRest() // the kind is refused; what would go with it is of no interest
 	}
-	return keepSecret
+	return sinkChanges{}
 }
 
-func (s *Sink) readWebhook(o *docObject) secretChange {
+func (s *Sink) readWebhook(o *docObject) sinkChanges {
 	mode := string(Structured)
 	s.Timeout = DefaultSinkTimeout
 	o.get("url").text(&s.URL)
@@ -192,24 +182,7 @@ func (s *Sink) readWebhook(o *docObject) secretChange {
 			s.Headers[name] = value
 		})
 	})
-	o.unavailable("auth")
-	return s.readSecret(o.get("secret"))
-}
-
-func (s *Sink) readSecret(n docNode) secretChange {
-	if n.kind() == jsontext.KindNull {
-		return removeSecret
-	}
-	secret := ""
-	n.text(&secret)
-	switch {
-	case !n.present() || isMasked(secret) && n.faults.mode != tolerant:
-		return keepSecret
-	case secret == "":
-		n.faults.add(n.at, "must not be empty; null removes it")
-	}
-	s.Secret = secret
-	return setSecret
+	return sinkChanges{secret: s.readSecret(o.get("secret")), auth: s.Auth.readChange(o.get("auth"))}
 }
 
 func (d *Delivery) read(o *docObject) {
@@ -219,7 +192,7 @@ func (d *Delivery) read(o *docObject) {
 		o.get("jitter").float(&r.Jitter)
 	})
 	o.get("max_in_flight").integer(&d.MaxInFlight)
-	o.unavailable("rate")
+	o.get("rate").object(d.Rate.read)
 	ordered := false
 	if n := o.get("ordered"); n.present() {
 		n.bool(&ordered)
@@ -231,7 +204,7 @@ func (d *Delivery) read(o *docObject) {
 
 // SubscriptionView is how a subscription is shown.
 type SubscriptionView struct {
-	Secret bool            // in clear: only in the answer to the call that made it
+	Secret bool            // the signing secret in clear: only in the answer to the call that made it
 	Status json.RawMessage // an object for the member "status"; empty: none
 }
 
@@ -241,12 +214,13 @@ func AppendSubscription(dst []byte, s Subscription, v SubscriptionView) []byte {
 	w := &jsonWriter{dst}
 	w.open('{')
 	w.optional("id", s.ID)
-	s.write(w, v.Secret)
+	s.masked(v.Secret).write(w)
 	w.time("created", s.Created)
 	w.time("updated", s.Updated)
 	if s.ID != "" {
 		w.text("etag", s.ETag())
 	}
+	w.time("previous_secret_until", s.rotatedUntil())
 	if len(v.Status) > 0 {
 		w.literal("status", string(v.Status))
 	}
@@ -254,17 +228,18 @@ func AppendSubscription(dst []byte, s Subscription, v SubscriptionView) []byte {
 	return w.b
 }
 
-// MarshalJSON gives what AppendSubscription does for the zero SubscriptionView: the secret is masked.
+// MarshalJSON gives what AppendSubscription does for the zero SubscriptionView: all secrets are masked.
 func (s Subscription) MarshalJSON() ([]byte, error) {
 	return AppendSubscription(nil, s, SubscriptionView{}), nil
 }
 
-// AppendStored appends the JSON that is stored: all of it, the secret in clear, and the version.
+// AppendStored appends the JSON that is stored: all of it, the secrets as they are, and the version.
 func AppendStored(dst []byte, s Subscription) []byte {
 	w := &jsonWriter{dst}
 	w.open('{')
 	w.optional("id", s.ID)
-	s.write(w, true)
+	s.write(w)
+	s.writeRotated(w)
 	w.literal("version", strconv.FormatUint(s.Version, 10))
 	w.time("created", s.Created)
 	w.time("updated", s.Updated)
@@ -279,6 +254,7 @@ func DecodeStored(text []byte) (Subscription, error) {
 	err := readStored(text, func(o *docObject) {
 		o.get("id").text(&s.ID)
 		s.read(o)
+		s.readRotated(o.get("rotated_secrets"))
 		readVersion(o, &s.Version)
 		o.get("created").time(&s.Created)
 		o.get("updated").time(&s.Updated)
@@ -298,12 +274,12 @@ func readVersion(o *docObject, version *uint64) {
 }
 
 // write writes the definition's members.
-func (s Subscription) write(w *jsonWriter, secret bool) {
+func (s Subscription) write(w *jsonWriter) {
 	w.text("name", s.Name)
 	w.optional("title", s.Title)
 	w.bool("enabled", s.Enabled)
 	s.Filter.write(w, "filter")
-	s.Sink.write(w, secret)
+	s.Sink.write(w)
 	s.Delivery.write(w)
 }
 
@@ -334,7 +310,7 @@ func (filter Filter) write(w *jsonWriter, name string) {
 	w.close('}')
 }
 
-func (s Sink) write(w *jsonWriter, secret bool) {
+func (s Sink) write(w *jsonWriter) {
 	w.name("sink")
 	w.open('{')
 	w.text("kind", string(s.Kind))
@@ -343,22 +319,22 @@ func (s Sink) write(w *jsonWriter, secret bool) {
 	if len(s.Headers) > 0 {
 		w.name("headers")
 		w.open('{')
-		for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
-			w.text(name, s.Headers[name])
-		}
+		w.texts(s.Headers)
 		w.close('}')
 	}
 	if s.Timeout != 0 {
 		w.text("timeout", s.Timeout.String())
 	}
-	switch {
-	case s.Kind == WebhookSink && s.Secret == "":
-		w.literal("secret", "null") // not left out: that would mean "as it is" on the way back
-	case secret || s.Secret == "":
-		w.optional("secret", s.Secret)
-	default:
-		w.text("secret", MaskedSecret)
+	if s.Kind == PullSink {
+		w.text("lease", s.Lease.String())
+		w.integer("max_attempts", s.MaxAttempts)
 	}
+	if s.Kind == WebhookSink && s.Secret == "" {
+		w.literal("secret", "null") // not left out: that would mean "as it is" on the way back
+	} else {
+		w.optional("secret", s.Secret)
+	}
+	s.Auth.write(w)
 	w.close('}')
 }
 
@@ -376,6 +352,7 @@ func (d Delivery) write(w *jsonWriter) {
 	w.float("jitter", d.Retry.Jitter)
 	w.close('}')
 	w.integer("max_in_flight", d.MaxInFlight)
+	d.Rate.write(w)
 	w.close('}')
 }
 
@@ -385,7 +362,7 @@ func EqualDefinition(a, b Subscription) bool { return string(a.canonical()) == s
 
 // canonical is the definition as appendCanonical writes it.
 func (s Subscription) canonical() []byte {
-	text := s.appendDefinition(nil, true)
+	text := s.appendDefinition(nil)
 	v, err := parseJSON(text, &docFaults{})
 	if err != nil {
 		return text // a filter made by Go code that Validate would refuse
@@ -393,10 +370,10 @@ func (s Subscription) canonical() []byte {
 	return appendCanonical(nil, v)
 }
 
-// Definition gives the definition, without what only the server sets, as maps and lists to print as JSON or YAML, the secret masked. Definitions
+// Definition gives the definition, without what only the server sets, as maps and lists to print as JSON or YAML, the secrets masked. Definitions
 // that EqualDefinition holds equal give equal maps. It is nil for a definition whose filter is not JSON.
 func (s Subscription) Definition() map[string]any {
-	v, err := parseJSON(s.appendDefinition(nil, false), &docFaults{})
+	v, err := parseJSON(s.masked(false).appendDefinition(nil), &docFaults{})
 	if err != nil {
 		return nil
 	}
@@ -405,10 +382,10 @@ func (s Subscription) Definition() map[string]any {
 }
 
 // appendDefinition appends the JSON of what a document would say.
-func (s Subscription) appendDefinition(dst []byte, secret bool) []byte {
+func (s Subscription) appendDefinition(dst []byte) []byte {
 	w := &jsonWriter{dst}
 	w.open('{')
-	s.write(w, secret)
+	s.write(w)
 	w.close('}')
 	return w.b
 }

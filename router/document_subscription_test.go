@@ -52,7 +52,7 @@ func TestASubscriptionIsReadAsItIsWritten(t *testing.T) {
 		"name": "orders-to-billing", "title": "Orders → billing", "enabled": false,
 		"filter": {"types": ["order.*"], "filters": [{"prefix": {"source": "/shop"}}], "pattern": {"data": {"total": [{"numeric": [">", 100.0]}]}}},
 		"sink": {"kind": "webhook", "url": "https://billing.example/hook", "mode": "binary", "headers": {"x-team": "a"}, "timeout": "1m30s", "secret": "`+signingSecret+`"},
-		"delivery": {"retry": {"schedule": [], "jitter": 1}, "max_in_flight": 1000, "ordered": false}
+		"delivery": {"retry": {"schedule": [], "jitter": 1}, "max_in_flight": 1000, "rate": {"limit": 100, "per": "1m"}, "ordered": false}
 	}`, Rules{})
 	require.Equal(t, Subscription{
 		Name: "orders-to-billing", Title: "Orders → billing",
@@ -64,7 +64,7 @@ func TestASubscriptionIsReadAsItIsWritten(t *testing.T) {
 			Kind: WebhookSink, URL: "https://billing.example/hook", Mode: Binary, Headers: map[string]string{"x-team": "a"},
 			Timeout: Duration(90 * time.Second), Secret: signingSecret,
 		},
-		Delivery: Delivery{Retry: Retry{Schedule: []Duration{}, Jitter: 1}, MaxInFlight: 1000},
+		Delivery: Delivery{Retry: Retry{Schedule: []Duration{}, Jitter: 1}, MaxInFlight: 1000, Rate: Rate{Limit: 100, Per: Duration(time.Minute)}},
 	}, s)
 }
 
@@ -115,7 +115,8 @@ func TestEachFaultOfASubscriptionIsNamedAtItsPlace(t *testing.T) {
 		"sink":               {`{"name": "a", "sink": "https://a"}`, []string{"body.sink: must be an object, not a string"}},
 		"no kind":            {`{"name": "a", "sink": {"url": "https://a"}}`, []string{"body.sink.kind: is required"}},
 		"a kind to come":     {`{"name": "a", "sink": {"kind": "stream", "stream": "s"}}`, []string{`body.sink.kind: "stream" is not available in this version; "webhook" is`}},
-		"another to come":    {`{"name": "a", "sink": {"kind": "pull", "lease": "1s"}}`, []string{`body.sink.kind: "pull" is not available in this version; "webhook" is`}},
+		"pull":               {`{"name": "a", "sink": {"kind": "pull", "lease": "99ms", "max_attempts": 0}}`, []string{"body.sink.lease: must be from 100ms to 12h", "body.sink.max_attempts: must be from 1 to 100"}},
+		"field of a pull":    {`{"name": "a", "sink": {"kind": "pull", "url": "https://a"}}`, []string{"body.sink.url: is not a known field"}},
 		"no such kind":       {`{"name": "a", "sink": {"kind": "smtp\n"}}`, []string{`body.sink.kind: "smtp\n" is not a kind of sink; "webhook" is`}},
 		"no URL":             {`{"name": "a", "sink": {"kind": "webhook"}}`, []string{"body.sink.url: is required"}},
 		"URL":                {`{"name": "a", "sink": {"kind": "webhook", "url": "a.example"}}`, []string{"body.sink.url: must be an absolute http or https URL"}},
@@ -128,7 +129,13 @@ func TestEachFaultOfASubscriptionIsNamedAtItsPlace(t *testing.T) {
 		"a repeated header":  {sink(`"headers": {"x-n": "1", "x-n": "2"}`), []string{"body.sink.headers.x-n: stands here more than once"}},
 		"secret":             {sink(`"secret": "whsek_"`), []string{`body.sink.secret: must begin with "whsec_"`}},
 		"empty secret":       {sink(`"secret": ""`), []string{"body.sink.secret: must not be empty; null removes it"}},
-		"auth":               {sink(`"auth": {"kind": "bearer", "token": "t"}`), []string{"body.sink.auth: is not available in this version"}},
+		"auth":               {sink(`"auth": "bearer t"`), []string{"body.sink.auth: must be an object, not a string"}},
+		"no kind of auth":    {sink(`"auth": {}`), []string{"body.sink.auth.kind: is required"}},
+		"kind of auth":       {sink(`"auth": {"kind": "ntlm", "user": "u"}`), []string{`body.sink.auth.kind: "ntlm" is not a kind of auth; "bearer", "basic" and "mtls" are`}},
+		"field of auth":      {sink(`"auth": {"kind": "bearer", "user": "u"}`), []string{"body.sink.auth.user: is not a known field"}},
+		"no user":            {sink(`"auth": {"kind": "basic", "password": "p"}`), []string{"body.sink.auth.user: is required"}},
+		"no certificate":     {sink(`"auth": {"kind": "mtls", "key": "k"}`), []string{"body.sink.auth.certificate: is required"}},
+		"null token":         {sink(`"auth": {"kind": "bearer", "token": null}`), []string{"body.sink.auth.token: must be a string, not null"}},
 		"field of a stream":  {sink(`"maxlen": 5`), []string{"body.sink.maxlen: is not a known field"}},
 		"field of a webhook": {`{"name": "a", "sink": {"kind": "handler", "url": "https://a"}}`, []string{"body.sink.url: is not a known field"}},
 		"delivery":           {with(`"delivery": null`), []string{"body.delivery: must be an object, not null"}},
@@ -146,7 +153,10 @@ func TestEachFaultOfASubscriptionIsNamedAtItsPlace(t *testing.T) {
 		"jitter":         {retry(`"jitter": 1.01`), []string{"body.delivery.retry.jitter: must be a number from 0 to 1"}},
 		"in flight":      {with(`"delivery": {"max_in_flight": 0}`), []string{"body.delivery.max_in_flight: must be from 1 to 1000"}},
 		"half in flight": {with(`"delivery": {"max_in_flight": 0.5}`), []string{"body.delivery.max_in_flight: must be a whole number within ±2^53"}},
-		"rate":           {with(`"delivery": {"rate": {"limit": 100, "per": "1s"}}`), []string{"body.delivery.rate: is not available in this version"}},
+		"rate":           {with(`"delivery": {"rate": {"limit": 0, "per": "1ms"}}`), []string{"body.delivery.rate.limit: must be from 1 to 1000000", "body.delivery.rate.per: must be from 1s to 31d"}},
+		"half a rate":    {with(`"delivery": {"rate": {"limit": 5}}`), []string{"body.delivery.rate.per: must be from 1s to 31d"}},
+		"an empty rate":  {with(`"delivery": {"rate": {}}`), []string{"body.delivery.rate.limit: must be from 1 to 1000000", "body.delivery.rate.per: must be from 1s to 31d"}},
+		"a rate per day": {with(`"delivery": {"rate": {"limit": 1000001, "per": "32d", "burst": 1}}`), []string{"body.delivery.rate.burst: is not a known field", "body.delivery.rate.limit: must be from 1 to 1000000", "body.delivery.rate.per: must be from 1s to 31d"}},
 		"ordered":        {with(`"delivery": {"ordered": true}`), []string{"body.delivery.ordered: true is not available in this version"}},
 		"several": {`{"name": "-", "sink": {"kind": "webhook", "url": 1, "timeout": "1h"}, "delivery": {"max_in_flight": 5000, "x": 1}}`, []string{
 			"body.sink.url: must be a string, not a number", "body.delivery.x: is not a known field",

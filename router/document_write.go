@@ -1,6 +1,8 @@
 package router
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,6 +38,13 @@ func (w *jsonWriter) name(name string) {
 func (w *jsonWriter) text(name, value string) {
 	w.name(name)
 	w.b, _ = jsontext.AppendQuote(w.b, value)
+}
+
+// texts writes members that are strings, in the order of their names.
+func (w *jsonWriter) texts(members map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		w.text(name, members[name])
+	}
 }
 
 // optional writes a member that is a string, unless it is empty.

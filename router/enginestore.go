@@ -18,6 +18,7 @@ type Queue struct {
 	Kind         SinkKind
 	Enabled      bool
 	MaxInFlight  int
+	Rate         Rate
 }
 
 // Enqueue is what a batch adds to one queue: deliveries of the events at these positions, in log order.
@@ -104,6 +105,8 @@ type Definitions struct {
 	Deleted         []string
 	Triggers        []Trigger
 	DeletedTriggers []string
+	Sources         []Source
+	DeletedSources  []string
 	Complete        bool // it is all there is, not only what changed
 }
 
@@ -118,6 +121,7 @@ type Claim struct {
 	Queue Queue
 	Max   int           // how many at most
 	Lease time.Duration // how long they are ours
+	Slack time.Duration // within which their attempts begin, where the queue has a rate
 }
 
 // Entry names a delivery within its subscription and partition: the position of its event.
@@ -134,6 +138,7 @@ type Claimed struct {
 	Lease   string // names the lease; Settle asks for it
 	Name    string // the store's, of the entry
 	Permit  string // the store's
+	Date    string // the store's, where the queue has a rate
 }
 
 // Settlement is how one attempt ended.
@@ -160,7 +165,8 @@ type QueueStore interface {
 	// (negative: none is).
 	DueQueues(ctx context.Context, partition int, kind SinkKind, limit int) (due []string, next time.Duration, err error)
 	// ClaimDeliveries leases deliveries. A queue's deliveries in flight never exceed its MaxInFlight, over all replicas and
-	// partitions. token is the partition's definitions.
+	// partitions. If none is attempted that was not begun within its claim's Slack from the call on, then no window of Rate.Per sees more attempts begin
+	// than Rate.Limit, whatever becomes of the replicas. token is the partition's definitions.
 	ClaimDeliveries(ctx context.Context, partition int, claims []Claim) (claimed []Claimed, token string, err error)
 	// LoadEvents returns the events at these positions of one partition, from the log or from the copies that were kept.
 	LoadEvents(ctx context.Context, partition int, positions []Position) ([]Record, error)
@@ -180,4 +186,27 @@ type Keeper interface {
 	// Housekeep removes what retention has passed and what deleted subscriptions left, in bounded steps; more says that it did not
 	// get to the end. queues are all queues there are.
 	Housekeep(ctx context.Context, partition int) (more bool, err error)
+}
+
+// Answer is what a worker, or the router in its place, says about a delivery that was pulled.
+type Answer struct {
+	Receipt   Receipt
+	Verdict   Verdict
+	After     time.Duration // Retrying: when it can be pulled again
+	Attempt   Attempt       // recorded unless the verdict is Delivered
+	Unstarted bool          // nothing was attempted: the delivery goes back as it was
+}
+
+// PullStore is what workers that pull need. Safe for concurrent use.
+type PullStore interface {
+	// PullDeliveries leases deliveries of a partition to a worker, under receipts with this token, until a time. Of any number of concurrent calls
+	// no two get the same delivery, and a receipt that was given before is good no more.
+	PullDeliveries(ctx context.Context, partition int, c Claim, token, worker string) (receipts []Receipt, until time.Time, err error)
+	// SettlePulled records answers, each about another delivery of a partition, where the receipt is good: the latest for its delivery, whose lease has
+	// not run out. held says of which it was.
+	SettlePulled(ctx context.Context, partition int, q Queue, answers []Answer) (held []bool, settled Settled, err error)
+	// ExtendPulled makes leases of a partition end at another time, where the receipt is good.
+	ExtendPulled(ctx context.Context, partition int, q Queue, receipts []Receipt, e PullExtension) (held []bool, until time.Time, err error)
+	// DuePulls tells which of these subscriptions have something to pull in a partition.
+	DuePulls(ctx context.Context, partition int, subscriptions []string) (due []string, err error)
 }

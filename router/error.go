@@ -25,6 +25,7 @@ const (
 	Full         Code = "full"              // Redis has no room left
 	Unavailable  Code = "unavailable"       // Redis can't be reached; whether it was done is not known
 	Unauthorized Code = "unauthorized"      // no key, or an unknown one
+	Unverified   Code = "unverified"        // a message that does not show who sent it
 	Forbidden    Code = "forbidden"         // the key lacks the scope
 	Loop         Code = "loop"              // an event derived from itself too often
 )

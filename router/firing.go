@@ -26,19 +26,29 @@ const firingVersion = 2
 
 // FiringHead gives what all firings of the trigger have in common in a deployment of so many partitions, as stored firings begin.
 func (c *CompiledTrigger) FiringHead(partitions int) string {
+	h := c.firingHead(partitions)
 	var b strings.Builder
-	for _, s := range []string{strconv.Itoa(partitions - 1), c.ID, strconv.FormatUint(c.Generation, 10), c.Name, c.EmitType()} {
+	for _, s := range []string{strconv.Itoa(h.partitions - 1), h.trigger, h.generation, h.name, h.typ} {
 		writeText(&b, s)
 	}
-	writeNumber(&b, len(c.Key))
-	for _, part := range c.Key {
-		writeText(&b, part.Name)
-	}
-	writeNumber(&b, len(c.Leaves))
-	for _, leaf := range c.Leaves {
-		writeText(&b, leaf.Name)
+	for _, list := range [][]string{h.names, h.leaves} {
+		writeNumber(&b, len(list))
+		for _, s := range list {
+			writeText(&b, s)
+		}
 	}
 	return b.String()
+}
+
+func (c *CompiledTrigger) firingHead(partitions int) firingHead {
+	h := firingHead{partitions: partitions, trigger: c.ID, generation: strconv.FormatUint(c.Generation, 10), name: c.Name, typ: c.EmitType()}
+	for _, part := range c.Key {
+		h.names = append(h.names, part.Name)
+	}
+	for _, leaf := range c.Leaves {
+		h.leaves = append(h.leaves, leaf.Name)
+	}
+	return h
 }
 
 // firingHead is what FiringHead says.
@@ -99,16 +109,20 @@ func decodeFiring(s string) (Event, error) {
 	if !ok {
 		return Event{}, errors.New("decode stored firing: it is cut short or damaged")
 	}
-	fields := EventFields{
-		ID: f.id(), Source: Trigger{Name: f.name}.EmitSource(), Type: f.typ, Subject: f.subject(), Time: FormatTime(f.time),
-		DataContentType: "application/json", Data: f.data(), DataKind: JSONData,
-		Extensions: []Extension{{Name: HopsExtension, Value: strconv.Itoa(f.hops), Kind: IntegerValue}},
-	}
-	e, err := NewParsedEvent(fields)
+	e, err := f.asEvent()
 	if err != nil {
 		return Event{}, fmt.Errorf("decode stored firing: %w", err)
 	}
 	return e, nil
+}
+
+// asEvent is the event that the firing is.
+func (f *firing) asEvent() (Event, error) {
+	return NewParsedEvent(EventFields{
+		ID: f.id(), Source: Trigger{Name: f.name}.EmitSource(), Type: f.typ, Subject: f.subject(), Time: FormatTime(f.time),
+		DataContentType: "application/json", Data: f.data(), DataKind: JSONData,
+		Extensions: []Extension{{Name: HopsExtension, Value: strconv.Itoa(f.hops), Kind: IntegerValue}},
+	})
 }
 
 func readFiring(s string) (f firing, ok bool) {
@@ -159,21 +173,30 @@ func (f *firing) readHeader(s string) (ok bool) {
 	f.deadline = d.take(1) == "d"
 	hops, err3 := strconv.Atoi(d.take(2))
 	f.form = d.byte()
-	f.time, f.position, f.hops = time.UnixMilli(ms).UTC(), position, hops
+	f.time, f.position, f.hops = timeAt(ms), position, hops
 	f.values = inOrder(f.names, values)
 	return ok && known && err1 == nil && err2 == nil && err3 == nil && !d.failed && d.rest == "" && strings.IndexByte("ers", f.form) >= 0
 }
 
 // readJoined reads an encoded event, or only its beginning.
 func readJoined(encoded string, whole bool) (j joinedEvent, ok bool) {
+	decode := DecodeEventHead
 	if whole {
-		e, err := DecodeEvent(encoded)
-		return joinedEvent{event: e, id: e.ID(), source: e.Source()}, err == nil
+		decode = DecodeEvent
 	}
-	d := eventDecoder{rest: encoded}
+	e, err := decode(encoded)
+	return joinedEvent{event: e, id: e.ID(), source: e.Source()}, err == nil
+}
+
+// DecodeEventHead reads id and source, all that the Event has then, off the beginning of what Encode gives.
+func DecodeEventHead(s string) (Event, error) {
+	d := eventDecoder{rest: s}
 	d.take(2) // version and kind of data
-	j.id, j.source = d.text(), d.text()
-	return j, !d.failed
+	f := EventFields{ID: d.text(), Source: d.text()}
+	if d.failed {
+		return Event{}, errors.New("decode the beginning of a stored event: it is cut short or damaged")
+	}
+	return Event{f: &f}, nil
 }
 
 // The widths of numbers in what is stored of triggers. A position's digits are its milliseconds and, ten of them, its place within these among all events

@@ -43,7 +43,7 @@ type ForwardedOffer struct {
 }
 
 // Target is the offer's place among all that its event has.
-func (o *ForwardedOffer) Target() string { return partialTarget(o.Trigger, o.Hash[:]) }
+func (o *ForwardedOffer) Target() string { return partialTarget(o.Trigger, o.Hash.String()) }
 
 // End is how far everything is taken once f is; where it can't be read, nothing more is taken with it.
 func (f *Forwarded) End() Cursor {
@@ -61,9 +61,14 @@ func (f Forwarded) behind(c Cursor) (Forwarded, bool) {
 	return f, len(f.Offers) > 0
 }
 
-// compareAll orders cursors by the order in which partials meet events: by accept time, then by number, then by partition, then by target.
+// compareAll orders positions of all partitions as partials meet events: by accept time, then by number, then by partition.
+func (p Position) compareAll(q Position) int {
+	return cmp.Or(p.Compare(q), cmp.Compare(p.Partition, q.Partition))
+}
+
+// compareAll orders cursors likewise, and then by target.
 func (c Cursor) compareAll(d Cursor) int {
-	return cmp.Or(c.Position.Compare(d.Position), cmp.Compare(c.Position.Partition, d.Position.Partition), strings.Compare(c.Target, d.Target))
+	return cmp.Or(c.Position.compareAll(d.Position), strings.Compare(c.Target, d.Target))
 }
 
 // Forward brings events of one partition into the inbox of another.

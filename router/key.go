@@ -1,6 +1,7 @@
 package router
 
 import (
+	"encoding/hex"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -15,6 +16,15 @@ type Key struct {
 
 // KeyHash identifies a key among those of one generation of a trigger: the first half of the SHA-256 of Key.Encode.
 type KeyHash [16]byte
+
+// String gives the hash as 32 hexadecimal digits, which is a partial's id in the API.
+func (h KeyHash) String() string { return hex.EncodeToString(h[:]) }
+
+// ParseKeyHash reads what String gives.
+func ParseKeyHash(s string) (h KeyHash, ok bool) {
+	n, err := hex.Decode(h[:], []byte(s))
+	return h, err == nil && n == len(h) && h.String() == s
+}
 
 // Value gives the value under a name; ok is false where the key has no such name.
 func (k Key) Value(name string) (s Scalar, ok bool) {
@@ -40,8 +50,20 @@ func (k Key) Encode() string {
 	return string(b)
 }
 
+// DecodeKey reads what Encode gives of a key of the trigger's.
+func (c *CompiledTrigger) DecodeKey(s string) (k Key, ok bool) {
+	sorted, ok := decodeScalars(s, len(c.Key))
+	for _, part := range c.Key {
+		k.names = append(k.names, part.Name)
+	}
+	k.values = inOrder(k.names, sorted)
+	return k, ok
+}
+
 // Hash gives what the key's partial is stored under.
-func (k Key) Hash() KeyHash { return KeyHash(shortHash([]byte(k.Encode()))) }
+func (k Key) Hash() KeyHash { return hashOf(k.Encode()) }
+
+func hashOf(encoded string) KeyHash { return KeyHash(shortHash([]byte(encoded))) }
 
 // Subject is the subject of a firing: the values joined by "/", what an attribute can't hold replaced by U+FFFD.
 func (k Key) Subject() string {

@@ -60,7 +60,7 @@ func drawLists(t *rapid.T, triggers int) (lists [3][]Forwarded) {
 func offersIn(m Merge) (all []Cursor) {
 	for _, o := range m.Work.Offers {
 		p := m.Work.Partials[o.Partial]
-		all = append(all, Cursor{Position: m.Work.Events[o.Event].Position, Target: partialTarget(m.Work.Triggers[p.Trigger].ID, p.Hash[:])})
+		all = append(all, Cursor{Position: m.Work.Events[o.Event].Position, Target: partialTarget(m.Work.Triggers[p.Trigger].ID, p.Hash.String())})
 	}
 	return all
 }
@@ -152,8 +152,8 @@ func TestABatchForwardsEverythingOnceToItsHomeInAnyNumberOfCalls(t *testing.T) {
 				trigger, _ := s.trigger(fmt.Sprintf("trg_%026d", i))
 				for key := range rapid.IntRange(0, 20).Draw(t, "keys") {
 					hash := KeyHash{0, 0, 0, byte(key)}
-					offers = append(offers, matchedOffer{target: trigger.target(hash[:]), trigger: trigger, hash: hash})
-					wanted = append(wanted, fmt.Sprint(record.Position, trigger.target(hash[:])))
+					offers = append(offers, matchedOffer{target: trigger.target(hash.String()), trigger: trigger, hash: hash})
+					wanted = append(wanted, fmt.Sprint(record.Position, trigger.target(hash.String())))
 				}
 			}
 			run.records, run.targets, run.offers = append(run.records, record), append(run.targets, nil), append(run.offers, offers)

@@ -7,7 +7,8 @@ type Outcome string
 // The outcomes of an attempt.
 const (
 	OutcomeDelivered    Outcome = "delivered"     // the endpoint answered 2xx, or the handler returned nil
-	OutcomeStatus       Outcome = "status"        // the endpoint answered with a status that is neither 2xx nor 3xx
+	OutcomeStatus       Outcome = "status"        // the endpoint answered with a status that is neither 2xx nor 3xx nor 410
+	OutcomeGone         Outcome = "gone"          // the endpoint answered 410: it wants no deliveries any more
 	OutcomeRedirect     Outcome = "redirect"      // the endpoint answered 3xx, which is never followed
 	OutcomeTimeout      Outcome = "timeout"       // no complete answer in time; the handler did not return in time
 	OutcomeDNS          Outcome = "dns"           // the name could not be resolved
@@ -20,15 +21,16 @@ const (
 	OutcomeInvalid      Outcome = "invalid"       // what is stored can't be sent: URL, headers, secret
 	OutcomeHandlerError Outcome = "handler-error" // the Go handler returned an error
 	OutcomeHandlerPanic Outcome = "handler-panic" // the Go handler panicked
-	OutcomeExpired      Outcome = "expired"       // the lease ran out: the replica died, or was held up; what happened is not known
+	OutcomeNacked       Outcome = "nacked"        // a worker that had pulled it gave it back
+	OutcomeExpired      Outcome = "expired"       // the lease ran out: the replica or the worker died, or was held up; what happened is not known
 	OutcomeCanceled     Outcome = "canceled"      // this replica shut down; says nothing about the endpoint
 )
 
 // Outcomes returns every outcome, in the order of their definition.
 func Outcomes() []Outcome {
 	return []Outcome{
-		OutcomeDelivered, OutcomeStatus, OutcomeRedirect, OutcomeTimeout, OutcomeDNS, OutcomeRefused, OutcomeUnreachable,
+		OutcomeDelivered, OutcomeStatus, OutcomeGone, OutcomeRedirect, OutcomeTimeout, OutcomeDNS, OutcomeRefused, OutcomeUnreachable,
 		OutcomeReset, OutcomeTLS, OutcomeBlocked, OutcomeProtocol, OutcomeInvalid, OutcomeHandlerError, OutcomeHandlerPanic,
-		OutcomeExpired, OutcomeCanceled,
+		OutcomeNacked, OutcomeExpired, OutcomeCanceled,
 	}
 }

@@ -160,3 +160,20 @@ func (p Path) lastName() string {
 	}
 	return steps[len(steps)-1].name
 }
+
+// PathStep leads from a value of a payload to one in it: to a member by its name, or, where Index is not negative, to an item by its number.
+type PathStep struct {
+	Name  string
+	Index int
+}
+
+// Payload gives the steps that lead through the payload; ok is false for a path that names an attribute.
+func (p Path) Payload() (steps []PathStep, ok bool) {
+	if _, attribute := p.attribute(); attribute {
+		return nil, false
+	}
+	for _, s := range p.steps() {
+		steps = append(steps, PathStep{s.name, s.index})
+	}
+	return steps, true
+}

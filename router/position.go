@@ -24,7 +24,9 @@ func (p Position) ID() string {
 }
 
 // AcceptedAt is when Redis accepted the event.
-func (p Position) AcceptedAt() time.Time { return time.UnixMilli(p.MS).UTC() }
+func (p Position) AcceptedAt() time.Time { return timeAt(p.MS) }
+
+func timeAt(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 
 // Compare orders positions of one partition: negative when p stands before q.
 func (p Position) Compare(q Position) int {

@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -46,18 +47,21 @@ func (r Retry) Check() error {
 
 // Result is what an attempt came to, as far as it decides what happens next.
 type Result struct {
-	Outcome Outcome
+	Outcome    Outcome
+	RetryAfter time.Duration // what the endpoint asked for; zero: nothing
 }
 
-// Reason says why a Decision was made. What lands in the dead letters is filed under it.
+// Reason says why a Decision was made.
 type Reason string
 
 // The reasons of decisions.
 const (
-	ReasonDelivered Reason = "delivered" // it arrived
-	ReasonScheduled Reason = "scheduled" // it failed, and the schedule has another step
-	ReasonReleased  Reason = "released"  // this replica gave it back before it was decided
-	ReasonExhausted Reason = "exhausted" // it failed, and the schedule is at its end
+	ReasonDelivered  Reason = "delivered"   // it arrived
+	ReasonScheduled  Reason = "scheduled"   // it failed, and the schedule has another step
+	ReasonRetryAfter Reason = "retry-after" // the same, and the endpoint asked for a longer wait
+	ReasonReleased   Reason = "released"    // this replica gave it back before it was decided
+	ReasonExhausted  Reason = "exhausted"   // it failed, and the schedule is at its end
+	ReasonGone       Reason = "gone"        // the endpoint wants no deliveries any more
 )
 
 // Decision is what becomes of a delivery after an attempt.
@@ -65,6 +69,7 @@ type Decision struct {
 	Verdict Verdict
 	After   time.Duration // until the next attempt, where Verdict is Retrying
 	Reason  Reason
+	Disable bool // the subscription is to be disabled
 }
 
 // Next decides what becomes of a delivery after its attempt number attempt (the first is 1) came to result. It is pure: rnd, from 0 up to 1,
@@ -72,20 +77,36 @@ type Decision struct {
 //
 //	delivered                          Delivered
 //	canceled                           Retrying at once: it was never decided, so it does not become a dead letter
+//	gone                               Dead, and Disable
 //	anything else, a step is left      Retrying after Schedule[attempt-1] × (1 ± Jitter)
 //	anything else, at the end          Dead
+//
+// Where the endpoint asked for a longer wait than that step, it gets it, spread by up to Jitter to the later side, and never longer than the longest step
+// of the schedule, spread likewise. It never gets a shorter one.
 func (r Retry) Next(attempt int, result Result, rnd float64) Decision {
 	switch result.Outcome {
 	case OutcomeDelivered:
 		return Decision{Verdict: Delivered, Reason: ReasonDelivered}
 	case OutcomeCanceled:
 		return Decision{Verdict: Retrying, Reason: ReasonReleased}
+	case OutcomeGone:
+		return Decision{Verdict: Dead, Reason: ReasonGone, Disable: true}
 	}
 	step := max(attempt, 1) - 1
 	if step >= len(r.Schedule) {
 		return Decision{Verdict: Dead, Reason: ReasonExhausted}
 	}
-	return Decision{Verdict: Retrying, After: r.spread(r.Schedule[step], rnd), Reason: ReasonScheduled}
+	after, asked := r.spread(r.Schedule[step], rnd), r.asked(result.RetryAfter, rnd)
+	if asked > after {
+		return Decision{Verdict: Retrying, After: asked, Reason: ReasonRetryAfter}
+	}
+	return Decision{Verdict: Retrying, After: after, Reason: ReasonScheduled}
+}
+
+// asked is the wait that the endpoint asked for, within bounds.
+func (r Retry) asked(wait time.Duration, rnd float64) time.Duration {
+	later := 0.5 + rnd/2
+	return r.spread(min(Duration(wait), slices.Max(r.Schedule)), later)
 }
 
 // spread moves a delay by up to the jitter, earlier or later.

@@ -28,7 +28,7 @@ func TestRetryFollowsTheScheduleAndEndsInTheDeadLetters(t *testing.T) {
 	}
 }
 
-func TestRetryTreatsEveryFailureTheSameExceptAShutdown(t *testing.T) {
+func TestRetryTreatsEveryFailureTheSameExceptAShutdownAndAnEndpointThatIsGone(t *testing.T) {
 	r := router.Retry{Schedule: []router.Duration{router.Duration(time.Minute)}}
 	for _, outcome := range router.Outcomes() {
 		first, last := r.Next(1, router.Result{Outcome: outcome}, 0), r.Next(2, router.Result{Outcome: outcome}, 0)
@@ -39,6 +39,9 @@ func TestRetryTreatsEveryFailureTheSameExceptAShutdown(t *testing.T) {
 		case router.OutcomeCanceled:
 			require.Equal(t, router.Decision{Verdict: router.Retrying, Reason: router.ReasonReleased}, first)
 			require.Equal(t, first, last, "a shutdown never makes a dead letter")
+		case router.OutcomeGone:
+			require.Equal(t, router.Decision{Verdict: router.Dead, Reason: router.ReasonGone, Disable: true}, first)
+			require.Equal(t, first, last)
 		default:
 			require.Equal(t, router.Decision{Verdict: router.Retrying, After: time.Minute, Reason: router.ReasonScheduled}, first, outcome)
 			require.Equal(t, router.Decision{Verdict: router.Dead, Reason: router.ReasonExhausted}, last, outcome)
@@ -65,6 +68,38 @@ func TestRetrySpreadsDelaysWithinTheJitterOnly(t *testing.T) {
 		got := router.Retry{Schedule: minute, Jitter: c.jitter}.Next(1, router.Result{Outcome: router.OutcomeTimeout}, c.rnd)
 		require.InDelta(t, float64(c.want), float64(got.After), float64(time.Microsecond), "jitter %v, rnd %v", c.jitter, c.rnd)
 	}
+}
+
+func TestTheWaitThatAnEndpointAsksForIsGivenWithinTheSchedule(t *testing.T) {
+	schedule := []router.Duration{router.Duration(10 * time.Second), router.Duration(time.Minute), router.Duration(30 * time.Second)}
+	for name, c := range map[string]struct {
+		asked   time.Duration
+		attempt int
+		jitter  float64
+		rnd     float64
+		want    time.Duration
+		reason  router.Reason
+	}{
+		"nothing":                     {0, 1, 0, 0.5, 10 * time.Second, router.ReasonScheduled},
+		"less than the step":          {3 * time.Second, 1, 0, 0.5, 10 * time.Second, router.ReasonScheduled},
+		"as much as the step":         {10 * time.Second, 1, 0, 0.5, 10 * time.Second, router.ReasonScheduled},
+		"more than the step":          {40 * time.Second, 1, 0, 0.5, 40 * time.Second, router.ReasonRetryAfter},
+		"more than the longest step":  {time.Hour, 1, 0, 0.5, time.Minute, router.ReasonRetryAfter},
+		"on the longest step":         {time.Hour, 2, 0, 0.5, time.Minute, router.ReasonScheduled},
+		"on the last step":            {time.Hour, 3, 0, 0.5, time.Minute, router.ReasonRetryAfter},
+		"never earlier than asked":    {40 * time.Second, 1, 0.2, 0, 40 * time.Second, router.ReasonRetryAfter},
+		"spread to the later side":    {40 * time.Second, 1, 0.2, 0.5, 44 * time.Second, router.ReasonRetryAfter},
+		"a step that jitter makes so": {10 * time.Second, 1, 0.2, 0, 10 * time.Second, router.ReasonRetryAfter},
+		"negative":                    {-time.Hour, 1, 0, 0.5, 10 * time.Second, router.ReasonScheduled},
+	} {
+		retry := router.Retry{Schedule: schedule, Jitter: c.jitter}
+		got := retry.Next(c.attempt, router.Result{Outcome: router.OutcomeStatus, RetryAfter: c.asked}, c.rnd)
+		require.Equal(t, router.Retrying, got.Verdict, name)
+		require.Equal(t, c.reason, got.Reason, name)
+		require.InDelta(t, float64(c.want), float64(got.After), float64(time.Microsecond), name)
+	}
+	over := router.Retry{Schedule: schedule}.Next(4, router.Result{Outcome: router.OutcomeStatus, RetryAfter: time.Second}, 0)
+	require.Equal(t, router.Decision{Verdict: router.Dead, Reason: router.ReasonExhausted}, over, "it does not lengthen the schedule")
 }
 
 func TestAnEmptyScheduleTriesOnce(t *testing.T) {

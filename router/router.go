@@ -18,8 +18,12 @@ type Store interface {
 	PartitionStore
 	DefinitionStore
 	SubscriptionStore
+	Disabler
+	Pauser
 	TriggerStore
+	SourceStore
 	QueueStore
+	PullStore
 	PartialStore
 	ForwardStore
 	Replicas
@@ -83,6 +87,7 @@ type Router struct {
 	store       Store
 	definitions *definitions
 	handlers    *handlers
+	pulls       *pulls
 	recent      *recent
 	feed        *Feed
 	partitions  []*partition
@@ -91,6 +96,7 @@ type Router struct {
 	dispatchers []*dispatcher
 	live        atomic.Int64 // replicas
 	held        atomic.Int64 // partitions that this one routes
+	slack       slack        // of permits of rates
 	started     time.Time
 	changed     chan struct{} // the handlers have changed
 }
@@ -108,7 +114,7 @@ func New(store Store, config Config) *Router {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Router{
-		config: config, store: store, definitions: newDefinitions(store), recent: newRecent(),
+		config: config, store: store, definitions: newDefinitions(store), recent: newRecent(), pulls: newPulls(),
 		changed: make(chan struct{}, 1),
 	}
 	r.feed = NewFeed(store, FeedConfig{OnError: func(_ int, err error) { r.failed(context.Background(), "read the live log", err) }})
@@ -168,6 +174,7 @@ func (r *Router) Run(ctx context.Context) error {
 	work.Go(func() error { return r.register(ctx) })
 	work.Go(func() error { return r.definitions.follow(ctx, r) })
 	work.Go(func() error { return r.feed.Run(ctx) })
+	work.Go(func() error { return r.wakePulls(ctx) })
 	work.Go(func() error { return r.routeAndSend(ctx) })
 	return work.Wait()
 }

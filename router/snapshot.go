@@ -17,6 +17,8 @@ type snapshot struct {
 	index         *Index
 	subscriptions hamt[string, *Subscription]
 	triggers      hamt[string, *liveTrigger]
+	sources       hamt[string, *Source] // by id
+	inlets        hamt[string, *Source] // by name
 }
 
 var snapshotSeed = maphash.MakeSeed()
@@ -30,7 +32,7 @@ func (s *snapshot) with(d Definitions) (*snapshot, error) {
 	if d.Complete {
 		s = &snapshot{index: NewIndex()}
 	}
-	next := &snapshot{version: d.Version, tokens: d.Tokens, index: s.index, subscriptions: s.subscriptions, triggers: s.triggers}
+	next := &snapshot{version: d.Version, tokens: d.Tokens, index: s.index, subscriptions: s.subscriptions, triggers: s.triggers, sources: s.sources, inlets: s.inlets}
 	owner := new(edit)
 	index := s.index.Edit()
 	for i := range d.Subscriptions {
@@ -49,6 +51,7 @@ func (s *snapshot) with(d Definitions) (*snapshot, error) {
 	if err := next.withTriggers(owner, index, d); err != nil {
 		return nil, err
 	}
+	next.withSources(owner, d)
 	next.index = index.Index()
 	return next, nil
 }

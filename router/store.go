@@ -68,6 +68,8 @@ type SubscriptionStore interface {
 	// ReplaceSubscription stores s in the place of the one with s.ID; s.Version must be the version that it was made from, or else
 	// Precondition. It returns what is stored, with the new Version. NotFound, Conflict (a new name that is taken).
 	ReplaceSubscription(ctx context.Context, s Subscription) (Subscription, error)
+	// RotateSecret gives one a fresh signing secret, by Redis' clock; see Subscription.RotateSecret, and ReplaceSubscription for all else.
+	RotateSecret(ctx context.Context, s Subscription, fresh string) (Subscription, error)
 	// DeleteSubscription removes one if its version is still that, and returns how many deliveries are dropped with it. version 0 is any.
 	DeleteSubscription(ctx context.Context, id string, version uint64) (dropped int64, err error)
 	// Subscriptions returns up to limit of them in the order of their ids, after the given id ("" is the start).
@@ -95,6 +97,39 @@ type TriggerStore interface {
 	TriggerStatus(ctx context.Context, t Trigger) (TriggerStatus, error)
 }
 
+// SourceStore keeps the definitions of sources, like SubscriptionStore those of subscriptions. A replica takes messages by a change once it has refreshed its
+// definitions, which it does at least once a second. Safe for concurrent use.
+type SourceStore interface {
+	// CreateSource stores a new one and returns it with ID, Version and times set. Conflict: the name is taken.
+	CreateSource(ctx context.Context, s Source) (Source, error)
+	// Source returns one. NotFound.
+	Source(ctx context.Context, ref string) (Source, error)
+	// ReplaceSource stores s in the place of the one with s.ID; s.Version must be the version that it was made from, or else Precondition.
+	// NotFound, Conflict (a new name that is taken).
+	ReplaceSource(ctx context.Context, s Source) (Source, error)
+	// DeleteSource removes one if its version is still that, with what it counted. version 0 is any.
+	DeleteSource(ctx context.Context, id string, version uint64) error
+	// Sources returns up to limit of them in the order of their ids, after the given id ("" is the start).
+	Sources(ctx context.Context, after string, limit int) ([]Source, error)
+	// SourceCounts tells what one has counted since it was created, over all replicas.
+	SourceCounts(ctx context.Context, id string) (SourceCounts, error)
+	// CountSource adds to that. Of a source that is gone nothing is kept.
+	CountSource(ctx context.Context, id string, counts SourceCounts) error
+}
+
+// PartialBrowser shows what triggers have recorded in their present generations, and drops it. Safe for concurrent use.
+type PartialBrowser interface {
+	// Partials returns up to limit of a trigger's partials, those that change by themselves first, and where a next call goes on, "" at the end. Of their
+	// events only id and source are set. What changes meanwhile may come up twice or not at all. Invalid: the cursor is not one of these.
+	Partials(ctx context.Context, c *CompiledTrigger, cursor string, limit int) (partials []Partial, next string, err error)
+	// Partial returns that of a key; ok is false where there is none.
+	Partial(ctx context.Context, c *CompiledTrigger, key KeyHash) (p Partial, ok bool, err error)
+	// DropKeys drops the partials of some keys, counts them, and returns how many of them there were.
+	DropKeys(ctx context.Context, t Trigger, keys []KeyHash) (int64, error)
+	// DropAllKeys drops as many partials as the trigger has when it begins, in bounded steps. After an error some may be gone.
+	DropAllKeys(ctx context.Context, t Trigger) (int64, error)
+}
+
 // TriggerStatus is what a trigger has recorded, in its present generation, and what it has counted since it was created.
 type TriggerStatus struct {
 	Partials   int64 // keys for which something is recorded
@@ -119,6 +154,7 @@ type SubscriptionStatus struct {
 	LastFailure   time.Time
 	LastError     string   // of the last failure
 	NotQueued     int64    // events that matched while the subscription was disabled
+	Paused        *Pause   // nil: it is not
 	HandledBy     []string // handler sinks: the replicas that have the handler; empty: nobody handles it
 }
 
@@ -190,6 +226,8 @@ type Attempt struct {
 	StatusCode int       `json:"status_code,omitempty"`
 	Error      string    `json:"error,omitempty"`
 	Response   string    `json:"response,omitempty"` // the first 4 KiB of a failure's response
+
+	RetryAfter time.Duration `json:"-"` // the wait that the endpoint asked for; zero: none. It is not recorded
 }
 
 // DeadLetterFilter selects dead letters. Zero fields select all.

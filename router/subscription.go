@@ -17,6 +17,7 @@ type SinkKind string
 const (
 	WebhookSink SinkKind = "webhook"
 	HandlerSink SinkKind = "handler"
+	PullSink    SinkKind = "pull" // nothing is sent: workers take deliveries and say what became of them
 )
 
 // Mode is the CloudEvents HTTP content mode of a webhook.
@@ -39,6 +40,12 @@ const (
 	MinSinkTimeout     = Duration(100 * time.Millisecond)
 	MaxSinkTimeout     = Duration(5 * time.Minute)
 	DefaultSinkTimeout = Duration(15 * time.Second)
+	MinPullLease       = Duration(100 * time.Millisecond)
+	MaxPullLease       = Duration(12 * time.Hour)
+	DefaultPullLease   = Duration(30 * time.Second)
+	MaxPullAttempts    = 100
+	DefaultPulls       = 5      // attempts at a delivery that workers pull
+	MaxPulled          = 10_000 // deliveries that workers have at a time, of one subscription and partition
 	MaxMaxInFlight     = 1000
 	DefaultMaxInFlight = 16
 )
@@ -55,6 +62,8 @@ type Subscription struct {
 	Sink     Sink     `json:"sink"`
 	Delivery Delivery `json:"delivery"`
 
+	Rotated []RotatedSecret `json:"-"` // signing secrets before Sink.Secret; not part of the definition
+
 	Version uint64    `json:"-"` // grows with each change of any definition; the ETag is made of it
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
@@ -68,12 +77,17 @@ type Sink struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	Timeout Duration          `json:"timeout,omitempty"` // of one attempt; of a handler: zero is no limit of the subscription's own
 	Secret  string            `json:"secret,omitempty"`  // "whsec_…"; empty: deliveries are not signed
+	Auth    Auth              `json:"auth,omitzero"`
+
+	Lease       Duration `json:"lease,omitempty"`        // pull: how long a worker has a delivery that does not say how long
+	MaxAttempts int      `json:"max_attempts,omitempty"` // pull: after so many, a delivery becomes a dead letter
 }
 
 // Delivery says how deliveries are made.
 type Delivery struct {
 	Retry       Retry `json:"retry"`
 	MaxInFlight int   `json:"max_in_flight"`
+	Rate        Rate  `json:"rate"`
 }
 
 // Retry is when failed attempts are made again: attempt n+1 follows attempt n after Schedule[n-1], give or take Jitter
@@ -101,6 +115,11 @@ type Rules struct {
 	CheckHeaders func(headers map[string]string) error
 	// CheckSecret decides on a signing secret. Defaults to taking what begins with "whsec_".
 	CheckSecret func(secret string) error
+	// CheckAuth decides on a webhook's auth, when nothing of it is masked or left out any more. It is asked where a definition is made, not by Validate.
+	// Defaults to taking all.
+	CheckAuth func(sink Sink) error
+	// CheckSource decides on what belongs to a source's provider. Defaults to taking no source.
+	CheckSource func(s Source) error
 }
 
 // delivery is the default of "delivery", a copy of its own.
@@ -135,6 +154,7 @@ func (s Subscription) check(f *docFaults, at string, rules Rules) {
 		f.add(within(at, "delivery.max_in_flight"), "must be from 1 to %d", MaxMaxInFlight)
 	}
 	f.refuse(at, "delivery.retry", s.Delivery.Retry.Check())
+	f.refuse(at, "delivery.rate", s.Delivery.Rate.Check())
 }
 
 // checkTitle holds free text to a length, and to characters that can't upset a terminal or a log.
@@ -175,7 +195,9 @@ func (s Sink) check(f *docFaults, at string, rules Rules) {
 		s.checkHandler(f, at)
 	case "":
 		f.add(kind, "is required")
-	case "stream", "pull":
+	case PullSink:
+		s.checkPull(f, at)
+	case "stream":
 		f.add(kind, "%q is not available in this version; %q is", s.Kind, WebhookSink)
 	default:
 		f.add(kind, "%s is not a kind of sink; %q is", quoteShort(string(s.Kind)), WebhookSink)
@@ -196,17 +218,34 @@ func (s Sink) checkWebhook(f *docFaults, at string, rules Rules) {
 	}
 	s.checkTimeout(f, at)
 	s.checkHeaders(f, at, rules)
+	s.Auth.check(f, at)
 	if s.Secret != "" {
 		f.refuse(at, "sink.secret", orElse(rules.CheckSecret, checkSecretPrefix)(s.Secret))
 	}
 }
 
 func (s Sink) checkHandler(f *docFaults, at string) {
-	if s.URL != "" || s.Mode != "" || len(s.Headers) > 0 || s.Secret != "" {
-		f.add(within(at, "sink"), "is a Go handler, which has no url, mode, headers or secret")
+	if s.URL != "" || s.Mode != "" || len(s.Headers) > 0 || s.Secret != "" || s.Auth != (Auth{}) {
+		f.add(within(at, "sink"), "is a Go handler, which has no url, mode, headers, secret or auth")
 	}
 	if s.Timeout != 0 {
 		s.checkTimeout(f, at)
+	}
+}
+
+func (s Sink) checkPull(f *docFaults, at string) {
+	if s.URL != "" || s.Mode != "" || len(s.Headers) > 0 || s.Secret != "" || s.Timeout != 0 || s.Auth != (Auth{}) {
+		f.add(within(at, "sink"), "is pulled from: it has no url, mode, headers, timeout, secret or auth")
+	}
+	checkPullLease(f, within(at, "sink.lease"), s.Lease)
+	if s.MaxAttempts < 1 || s.MaxAttempts > MaxPullAttempts {
+		f.add(within(at, "sink.max_attempts"), "must be from 1 to %d", MaxPullAttempts)
+	}
+}
+
+func checkPullLease(f *docFaults, at string, lease Duration) {
+	if lease < MinPullLease || lease > MaxPullLease {
+		f.add(at, "must be from %s to %s", MinPullLease, MaxPullLease)
 	}
 }
 

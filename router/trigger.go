@@ -2,6 +2,7 @@ package router
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -38,8 +39,9 @@ type Trigger struct {
 	Cooldown Duration // 0: none
 	Clock    Clock
 
-	Generation uint64 // grows with each change that what is recorded does not survive; what is recorded belongs to one
-	Version    uint64 // grows with each change of any definition; the ETag is made of it
+	Generation uint64    // grows with each change that what is recorded does not survive; what is recorded belongs to one
+	Since      time.Time // when the generation began; set by the store
+	Version    uint64    // grows with each change of any definition; the ETag is made of it
 	Created    time.Time
 	Updated    time.Time
 }
@@ -78,7 +80,15 @@ func (t Trigger) EmitType() string {
 }
 
 // EmitSource is the source of the trigger's firings.
-func (t Trigger) EmitSource() string { return "/streamlatch/triggers/" + t.Name }
+func (t Trigger) EmitSource() string { return firingSources + t.Name }
+
+// firingSources is what the sources of all firings begin with.
+const firingSources = "/streamlatch/triggers/"
 
 // ETag is the entity tag of this version of the definition, strong and quoted: `"12"`.
 func (t Trigger) ETag() string { return strconv.Quote(strconv.FormatUint(t.Version, 10)) }
+
+// Fired tells whether an event is a firing of the trigger.
+func (t Trigger) Fired(e Event) bool {
+	return strings.HasPrefix(e.Source(), firingSources) && strings.HasPrefix(e.ID(), t.ID+".")
+}

@@ -3,6 +3,7 @@ package router
 import (
 	"encoding/json"
 	"strconv"
+	"time"
 )
 
 // TriggerDraft is a trigger as a document describes it: valid, but without what only the server knows. Create or Replace makes it one that can
@@ -51,9 +52,9 @@ func (d TriggerDraft) Create() Trigger {
 // recorded stays good, else the next one: see SameGeneration.
 func (d TriggerDraft) Replace(old Trigger) Trigger {
 	t := d.definition
-	t.ID, t.Version, t.Created, t.Updated, t.Generation = old.ID, old.Version, old.Created, old.Updated, old.Generation
+	t.ID, t.Version, t.Created, t.Updated, t.Generation, t.Since = old.ID, old.Version, old.Created, old.Updated, old.Generation, old.Since
 	if !SameGeneration(old, t) {
-		t.Generation++
+		t.Generation, t.Since = t.Generation+1, time.Time{}
 	}
 	return t
 }
@@ -145,6 +146,7 @@ func AppendStoredTrigger(dst []byte, t Trigger) []byte {
 	w.optional("id", t.ID)
 	t.write(w)
 	w.literal("generation", strconv.FormatUint(t.Generation, 10))
+	w.time("since", t.Since)
 	w.literal("version", strconv.FormatUint(t.Version, 10))
 	w.time("created", t.Created)
 	w.time("updated", t.Updated)
@@ -161,6 +163,7 @@ func DecodeStoredTrigger(text []byte) (Trigger, error) {
 		o.get("id").text(&t.ID)
 		t.read(o)
 		o.get("generation").unsigned(&t.Generation)
+		o.get("since").time(&t.Since)
 		readVersion(o, &t.Version)
 		o.get("created").time(&t.Created)
 		o.get("updated").time(&t.Updated)

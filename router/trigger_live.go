@@ -1,7 +1,6 @@
 package router
 
 import (
-	"encoding/hex"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -92,58 +91,37 @@ func (s *snapshot) offersOf(e Event, met []string) []matchedOffer {
 	return offers
 }
 
-// offersOf finds what an event has for a trigger.
+// offersOf finds what an event has for a trigger, of which it met some leaves.
 func (t *liveTrigger) offersOf(reader *valueReader, met []string) []matchedOffer {
+	count := matchedOffer{target: t.target(""), trigger: t}
 	if !t.Enabled {
-		return []matchedOffer{{target: t.target(nil), trigger: t, ignored: true}}
+		count.ignored = true
+		return []matchedOffer{count}
 	}
-	count := matchedOffer{target: t.target(nil), trigger: t}
+	leaves := make([]int, len(met))
+	for i, id := range met {
+		leaves[i] = int(id[len(id)-2]-'0')*10 + int(id[len(id)-1]-'0')
+	}
 	var offers []matchedOffer
-	for _, id := range met {
-		number := int(id[len(id)-2]-'0')*10 + int(id[len(id)-1]-'0')
-		leaf := &t.Leaves[number]
-		key, ok := reader.key(leaf.Key)
-		if !ok {
+	for _, o := range t.keyOffers(reader, leaves, func(_ int, fate Fate) {
+		if fate == KeyMissing {
 			count.missing++
-			continue
 		}
-		distinct, ok := reader.distinct(leaf.Distinct)
-		if !ok {
-			continue
-		}
-		offer := t.offerFor(&offers, key)
-		if leaf.Reset {
-			offer.reset = true
-		} else {
-			offer.leaves = append(offer.leaves, MetLeaf{Leaf: number, Distinct: distinct})
-		}
+	}) {
+		key := o.Key.Encode()
+		hash := hashOf(key)
+		offers = append(offers, matchedOffer{target: t.target(hash.String()), trigger: t, hash: hash, key: key, reset: len(o.Resets) > 0, leaves: o.Leaves})
 	}
-	slices.SortFunc(offers, func(a, b matchedOffer) int { return strings.Compare(a.target, b.target) })
 	if count.countOnly() {
 		return slices.Insert(offers, 0, count)
 	}
 	return offers
 }
 
-// offerFor finds the offer to a key's partial, or makes it.
-func (t *liveTrigger) offerFor(offers *[]matchedOffer, key Key) *matchedOffer {
-	encoded := key.Encode()
-	for i := range *offers {
-		if (*offers)[i].key == encoded {
-			return &(*offers)[i]
-		}
-	}
-	hash := key.Hash()
-	*offers = append(*offers, matchedOffer{target: t.target(hash[:]), trigger: t, hash: hash, key: encoded})
-	return &(*offers)[len(*offers)-1]
-}
+// target is where a trigger's partial stands among the targets of an event; "" is before all partials.
+func (t *liveTrigger) target(hash string) string { return partialTarget(t.ID, hash) }
 
-// target is where a trigger's partial stands among the targets of an event; nil is before all partials.
-func (t *liveTrigger) target(hash []byte) string { return partialTarget(t.ID, hash) }
-
-func partialTarget(trigger string, hash []byte) string {
-	return trigger + "/" + hex.EncodeToString(hash)
-}
+func partialTarget(trigger, hash string) string { return trigger + "/" + hash }
 
 // work is what a batch has to know of the trigger.
 func (t *liveTrigger) work() WorkTrigger {

@@ -36,7 +36,7 @@ func (b *workBuilder) add(record Record, o *matchedOffer) bool {
 	}
 	if !again {
 		b.bytes -= size
-		b.work.Events = append(b.work.Events, WorkEvent{Position: record.Position, Time: record.clockTime(), Event: record.Event})
+		b.work.Events = append(b.work.Events, WorkEvent{Position: record.Position, Time: record.ClockTime(), Event: record.Event})
 	}
 	b.work.Offers = append(b.work.Offers, Offer{Partial: b.partial(trigger, o), Event: len(b.work.Events) - 1, Reset: o.reset, Leaves: o.leaves})
 	return true
@@ -59,8 +59,8 @@ func (b *workBuilder) partial(trigger int, o *matchedOffer) int {
 	return i
 }
 
-// clockTime is the event's time by the event clock, in milliseconds: its own time, or the accept time where it has none or that is later.
-func (r Record) clockTime() int64 {
+// ClockTime is the event's time by the event clock, in milliseconds: its own time, or the accept time where it has none or that is later.
+func (r Record) ClockTime() int64 {
 	if t, ok := r.Event.Time(); ok && t.UnixMilli() < r.Position.MS {
 		return t.UnixMilli()
 	}

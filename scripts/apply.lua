@@ -14,7 +14,9 @@ KEYS
   8 dead_at    zset    when they were made
   9 announced  list    the last changes of the definitions
   10 triggers   zset    trigger and generation to when to look at its partials
-  11… queues           three for each queue: fresh list, leases zset, counters hash
+  11 paused     hash    paused subscriptions
+  12 pulls      zset    queues that workers pull from
+  13… queues           three for each queue: fresh list, leases zset, counters hash
   … triggers           two for each trigger: partials zset, counters hash
   … partials   hash    one for each partial
 
@@ -26,7 +28,7 @@ ARGV
   5 to_target
   6 events      number of events that the batch completes
   7 looped      record of the dead letter that a firing becomes which was derived too often
-  8 queues      number of queues; then for each: subscription, "ready" | "handlers" | "off", max in flight, how many to lease at most,
+  8 queues      number of queues; then for each: subscription, "ready" | "handlers" | "pulls" | "off", max in flight, how many to lease at most,
                 for how many milliseconds, number of entries, entries
   … triggers    number of triggers; if there are any: how many partials each may have, bytes that each of these may hold, bytes that a firing may join,
                 and weight that this call may have; then for each trigger: program, its name in the schedule, "on" | "off", "events" | "refs", head of
@@ -82,14 +84,15 @@ end
 local queues = {}
 local arg = 9
 for i = 1, tonumber(ARGV[8]) do
-  local key = 8 + 3 * i
+  local key = 10 + 3 * i
   local count = tonumber(ARGV[arg + 5])
   local length, flying = redis.pcall('LLEN', KEYS[key]), redis.pcall('ZCARD', KEYS[key + 1])
   local counters = redis.pcall('HLEN', KEYS[key + 2])
   if type(length) == 'table' or type(flying) == 'table' or type(counters) == 'table' then
     return { 'unusable', 'queue', i }
   end
-  local room = length == 0 and tonumber(ARGV[arg + 2]) - flying or 0
+  local open = length == 0 and redis.call('HEXISTS', KEYS[11], ARGV[arg]) == 0
+  local room = open and tonumber(ARGV[arg + 2]) - flying or 0
   queues[i] = {
     subscription = ARGV[arg], class = ARGV[arg + 1], fresh = KEYS[key], leases = KEYS[key + 1], counters = KEYS[key + 2],
     first = arg + 6, count = count, room = room,
@@ -108,7 +111,7 @@ local function settled_before()
 end
 
 local plan, work, before, final = {}, nil, nil, nil
-work, arg = read_work(arg, 11 + 3 * #queues)
+work, arg = read_work(arg, 13 + 3 * #queues)
 if work then
   if settles then
     before, final = settled_before()
@@ -127,7 +130,7 @@ if work then
 end
 
 local applied = { 'applied', work and #work.firings or 0, final and 'all' or 'some' }
-local due = { ready = {}, handlers = {} }
+local due = { ready = {}, handlers = {}, pulls = {} }
 local t = (#queues > 0 or arg <= #ARGV) and now() or 0 -- where nothing is queued there is nothing to date
 
 local function lease(queue, expires)
@@ -179,6 +182,7 @@ local function look(at, list)
 end
 look(KEYS[3], due.ready)
 look(KEYS[4], due.handlers)
+look(KEYS[12], due.pulls)
 
 for i = arg, #ARGV, 3 do
   local name = ARGV[i] .. ' ' .. ARGV[i + 1]

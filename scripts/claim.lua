@@ -1,6 +1,6 @@
 --[[
 Leases deliveries of some queues to a sender: first those whose lease ran out, then retries that are due and fresh ones. When a lease runs
-out is also what names it: a later lease of the same delivery always runs out later.
+out is also what names it: a later lease of the same delivery always runs out later. A worker that pulls may change how long its lease is, so that is named by a receipt.
 
 KEYS
   1 state      hash    the partition's state
@@ -8,16 +8,17 @@ KEYS
   3 copies     hash    events kept beyond the log
   4 holds      hash    who keeps them
   5 gone       hash    deleted subscriptions
-  6… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
+  6 paused     hash    paused subscriptions
+  7… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
 
 ARGV
-  1… queues    for each: subscription, how many at most (0: none has a permit now, look again soon), max in flight, lease in
-               milliseconds
+  1… queues    for each: subscription, how many at most, max in flight, lease in milliseconds, in how many milliseconds to look again at the earliest,
+               "" or the receipt of a worker that pulls, a space, and the worker's name
 
 RETURNS  {definitions' token, then for each queue: when the leases run out, number of deliveries that were tried before, for each: entry
          and attempt, number of fresh deliveries, their entries}
 ]]
-local log, copies, holds, gone = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local log, copies, holds, gone, paused = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local t = now()
 local s = redis.call('HMGET', KEYS[1], 'token', 'horizon')
 local horizon = s[2] or '0-0'
@@ -77,7 +78,16 @@ local function take(queue, want, max)
   return tried, take_fresh(queue, room - (#tried - before))
 end
 
-local function lease(queue, tried, fresh, expires)
+-- Says beside the attempts who holds the leases: expiry and entry in turn.
+local function note_receipts(attempts, leases, receipt)
+  local notes = {}
+  for i = 2, #leases, 2 do
+    notes[i - 1], notes[i] = receipt_field(leases[i]), receipt .. '\n'
+  end
+  call_many('HSET', attempts, notes)
+end
+
+local function lease(queue, tried, fresh, expires, receipt)
   local leases = {}
   result[#result + 1] = expires
   result[#result + 1] = #tried
@@ -98,25 +108,25 @@ local function lease(queue, tried, fresh, expires)
     end
   end
   call_many('ZADD', queue.leases, leases)
+  if receipt ~= '' then
+    note_receipts(queue.attempts, leases, receipt)
+  end
 end
 
-for i = 6, #KEYS, 6 do
-  local arg = 1 + (i - 6) / 6 * 4
+for i = 7, #KEYS, 6 do
+  local arg = 1 + (i - 7) / 6 * 6
   local queue = {
     subscription = ARGV[arg], fresh = KEYS[i + 1], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
   }
-  local want, max = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
+  local want, max, wait = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 4])
   local expires = int(t + tonumber(ARGV[arg + 3]))
-  if redis.call('HEXISTS', gone, queue.subscription) == 1 then
-    lease(queue, {}, {}, expires)
+  if redis.call('HEXISTS', gone, queue.subscription) == 1 or redis.call('HEXISTS', paused, queue.subscription) == 1 then
+    lease(queue, {}, {}, expires, '')
     redis.call('ZREM', KEYS[i], queue.subscription)
   else
     local tried, fresh = take(queue, want, max)
-    lease(queue, tried, fresh, expires)
-    reschedule(KEYS[i], queue.subscription, queue.fresh, queue.retries, queue.leases, max, t)
-  end
-  if want == 0 then
-    redis.call('ZADD', KEYS[i], 'XX', int(t + 50), queue.subscription)
+    lease(queue, tried, fresh, expires, ARGV[arg + 5])
+    reschedule(KEYS[i], queue.subscription, queue.fresh, queue.retries, queue.leases, max, t, wait > 0 and t + wait or 0)
   end
 end
 return result

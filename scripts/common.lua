@@ -121,9 +121,19 @@ local function release(copies, holds, id, holder)
   end
 end
 
+-- Where it stands, beside a delivery's attempts, who has pulled it: the receipt, a space, the worker's name; on a line of its own, how far it is; after that, its note.
+local function receipt_field(entry)
+  return entry .. ' receipt'
+end
+
+-- Whether a delivery was pulled under a receipt, and not since under another.
+local function has_receipt(attempts, entry, receipt)
+  return string.match(redis.call('HGET', attempts, receipt_field(entry)) or '', '^(%S*)') == receipt
+end
+
 -- Sets when a subscription's queue is looked at next: now where something is due and there is room in flight, else when the
--- next retry or the next lease falls due; a queue without work leaves the schedule. Returns that time, or nil.
-local function reschedule(schedule, subscription, fresh, retries, leases, max, t)
+-- next retry or the next lease falls due, but not before the gate; a queue without work leaves the schedule. Returns that time, or nil.
+local function reschedule(schedule, subscription, fresh, retries, leases, max, t, gate)
   local at
   if redis.call('ZCARD', leases) < max then
     if redis.call('LLEN', fresh) > 0 then
@@ -137,9 +147,17 @@ local function reschedule(schedule, subscription, fresh, retries, leases, max, t
     at = lease
   end
   if at then
+    at = math.max(at, gate)
     redis.call('ZADD', schedule, int(at), subscription)
   else
     redis.call('ZREM', schedule, subscription)
   end
   return at
+end
+
+-- What stands for an encoded event where the whole of it has no room: all up to its source.
+local function head_of(event)
+  local length, at = varint(event, 3)
+  length, at = varint(event, at + length)
+  return string.sub(event, 1, at + length - 1)
 end

@@ -8,12 +8,14 @@ KEYS
   4 versions   zset    id to version of its last change
   5 ids        zset    ids, for listing them in order
   6 deleted    zset    id to version of its deletion, of the last 10,000
+  7 notices    hash    version to event that tells of the change
 
 ARGV
   1 id
   2 expected   version that must be the present one; "0": it must not exist; "any"
   3 name       new name; empty: delete
   4 document
+  5 notice     event that tells of the change; empty: none does
 
 RETURNS  {"stored", version} | {"missing"} | {"changed", version} | {"taken"}
 ]]
@@ -52,5 +54,8 @@ else
   redis.call('HSET', KEYS[3], name, id)
   redis.call('ZADD', KEYS[4], new, id)
   redis.call('ZADD', KEYS[5], 0, id)
+end
+if ARGV[5] ~= '' then
+  redis.call('HSET', KEYS[7], new, ARGV[5])
 end
 return { 'stored', new }

@@ -36,13 +36,6 @@ local function line_up(texts, n)
   return concat(whole)
 end
 
--- What stands for an encoded event where the whole of it has no room: all up to its source.
-local function head_of(event)
-  local length, at = varint(event, 3)
-  length, at = varint(event, at + length)
-  return sub(event, 1, at + length - 1)
-end
-
 -- What refs join: the positions of the events in the order of the refs, those of them that were not offered in this call, and the highest number of hops.
 local function survey(work, refs)
   local positions, wanted, seen, hops, n = {}, {}, {}, 0, 0

@@ -15,6 +15,10 @@ KEYS
   10 ready     zset    queues that any replica can send from
   11 handlers  zset    queues of Go handlers
   12 permits   zset    the subscription's, if this is its home
+  13 paused    hash    paused subscriptions
+  14 rate      string  permits of the subscription's rate, if this is its home
+  15 pulls     zset    queues that workers pull from
+  16 successes list
 
 ARGV
   1 subscription
@@ -54,8 +58,10 @@ end
 if not at_or_before(last, cursor) or (last == cursor and target ~= '') then
   return { 'wait', #dropped }
 end
-redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[12])
+redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[12], KEYS[14], KEYS[16])
 redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[13], ARGV[1])
 redis.call('ZREM', KEYS[10], ARGV[1])
 redis.call('ZREM', KEYS[11], ARGV[1])
+redis.call('ZREM', KEYS[15], ARGV[1])
 return { 'done', #dropped }

@@ -39,9 +39,10 @@ var storesMore = map[string]bool{"append": true, "define": true}
 
 // Set is all scripts in one dialect.
 type Set struct {
-	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due, Announce, Define *Script
-	Init, Register, Horizon, Keep, Trim, Purge, Expire, Permit, Drop            *Script
-	Forward, Mark, Inbox, Merge                                                 *Script
+	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due    *Script
+	Announce, Define, Init, Register, Horizon, Keep, Trim, Purge *Script
+	Expire, Permit, Drop, Partials, Reseal, Pause, Resume, Count *Script
+	Extend, Find, Hasten, Forward, Mark, Inbox, Merge            *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -65,7 +66,9 @@ func Load(d Dialect) *Set {
 		Append: script("append"), Rotate: script("rotate"), Apply: script("apply"), Claim: script("claim"), Settle: script("settle"),
 		Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"), Define: script("define"),
 		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
-		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"),
+		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"), Partials: script("partials"),
+		Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Count: script("count"), Extend: script("extend"),
+		Find: script("find"), Hasten: script("hasten"),
 		Forward: script("forward"), Mark: script("mark"), Inbox: script("inbox"), Merge: script("merge"),
 	}
 }
@@ -73,8 +76,10 @@ func Load(d Dialect) *Set {
 // All lists the scripts of a set.
 func (s *Set) All() []*Script {
 	return []*Script{
-		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due, s.Announce, s.Define,
-		s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge, s.Expire, s.Permit, s.Drop, s.Forward, s.Mark, s.Inbox, s.Merge,
+		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due,
+		s.Announce, s.Define, s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge,
+		s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume, s.Count,
+		s.Extend, s.Find, s.Hasten, s.Forward, s.Mark, s.Inbox, s.Merge,
 	}
 }
 

@@ -1,5 +1,6 @@
 --[[
-Records how attempts ended. Only the claim that still holds a delivery's lease can settle it; of a deleted subscription, nobody.
+Records how attempts ended. Only the claim that still holds a delivery's lease can settle it, and of a worker that pulls only before the lease runs out; of a deleted
+subscription, nobody.
 
 KEYS
   1 state      hash    the partition's state
@@ -9,17 +10,19 @@ KEYS
   5 dead       hash    dead letters
   6 dead_at    zset    when they were made
   7 gone       hash    deleted subscriptions
-  8… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
+  8 paused     hash    paused subscriptions
+  9… queues            seven for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash, successes list
 
 ARGV
-  1… queues    for each: subscription, max in flight, number of results, lowest of their IDs; for each result five: entry, when its
-               lease runs out, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at once), delay in
-               milliseconds; then for each that is retry or dead, in order: record of the attempt (a JSON object), last error
+  1… queues    for each: subscription, max in flight, number of results, lowest of their IDs, how many successes are kept; for each result five: entry, when its
+               lease runs out or, after "#", the receipt for it, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at once), delay in
+               milliseconds; then for each that is retry or dead, in order: record of the attempt (a JSON object), last error; for each that
+               is delivered: when it was attempted, how long that took, status code
 
-RETURNS  for each queue two: how many results came too late (the lease had run out and somebody else has the delivery, or the
-         subscription was deleted), and in how many milliseconds the queue has work again, or "idle"
+RETURNS  for each queue: how many results came too late (the lease had run out and somebody else has the delivery, or the
+         subscription was deleted), their numbers, counted from 1, and in how many milliseconds the queue has work again, or "idle"
 ]]
-local log, copies, holds, dead, dead_at, gone = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local log, copies, holds, dead, dead_at, gone, paused = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local horizon = redis.call('HGET', KEYS[1], 'horizon') or '0-0'
 local t = now()
 
@@ -42,8 +45,21 @@ end
 
 local verdicts = {}
 
-function verdicts.delivered(queue, entry, attempt)
+-- How many bytes of failed attempts are kept of a delivery that arrived in the end.
+local most_failures = 8192
+
+-- A success with the failures before it, the last ones where they are many.
+local function success(queue, entry, attempt, detail)
+  local failures = attempt == '1' and '' or string.match(redis.call('HGET', queue.attempts, entry) or '', '\n(.*)$') or ''
+  if #failures > most_failures then
+    failures = string.match(string.sub(failures, -most_failures), '\n(.*)$') or ''
+  end
+  return entry .. ' ' .. detail .. ' ' .. attempt .. '\n' .. failures
+end
+
+function verdicts.delivered(queue, entry, attempt, _, detail)
   queue.delivered = queue.delivered + 1
+  queue.successes[queue.delivered] = success(queue, entry, attempt, detail)
   forget(queue, entry, attempt)
 end
 
@@ -70,6 +86,9 @@ local function count(queue)
   if queue.delivered > 0 then
     redis.call('HINCRBY', queue.counters, 'delivered', queue.delivered)
     redis.call('HSET', queue.counters, 'last_success', int(t))
+    if redis.call('LPUSH', queue.success_list, unpack(queue.successes)) > queue.keep then
+      redis.call('LTRIM', queue.success_list, 0, int(queue.keep - 1))
+    end
   end
   if queue.dead > 0 then
     redis.call('HINCRBY', queue.counters, 'dead', queue.dead)
@@ -79,9 +98,20 @@ local function count(queue)
   end
 end
 
--- Settles the results that begin at an argument; returns how many came too late and the argument behind them.
+-- Whether a delivery, leased until a time, is leased under a name.
+local function is_held(queue, entry, expires, name)
+  if string.sub(name, 1, 1) == '#' then
+    return expires > t and has_receipt(queue.attempts, entry, string.sub(name, 2))
+  end
+  return expires == tonumber(name)
+end
+
+-- How many arguments say more about a result.
+local details = { delivered = 1, retry = 2, dead = 2, back = 0 }
+
+-- Settles the results that begin at an argument; returns which came too late and the argument behind them.
 local function settle(queue, first, results)
-  local entries, mine = {}, {}
+  local entries, mine, late, receipts = {}, {}, {}, {}
   for i = 1, results do
     entries[i] = ARGV[first + 5 * (i - 1)]
   end
@@ -90,28 +120,40 @@ local function settle(queue, first, results)
   for i, entry in ipairs(entries) do
     local arg = first + 5 * (i - 1)
     local word = ARGV[arg + 3]
-    local told = word == 'retry' or word == 'dead'
-    if held[i] and tonumber(held[i]) == tonumber(ARGV[arg + 1]) then
+    local told = details[word]
+    if held[i] and is_held(queue, entry, tonumber(held[i]), ARGV[arg + 1]) then
       mine[#mine + 1] = entry
-      verdicts[word](queue, entry, ARGV[arg + 2], ARGV[arg + 4], told and ARGV[detail])
-      queue.last_error = told and ARGV[detail + 1] or queue.last_error
+      if string.sub(ARGV[arg + 1], 1, 1) == '#' then
+        receipts[#receipts + 1] = receipt_field(entry)
+      end
+      verdicts[word](queue, entry, ARGV[arg + 2], ARGV[arg + 4], told > 0 and ARGV[detail])
+      queue.last_error = told == 2 and ARGV[detail + 1] or queue.last_error
+    else
+      late[#late + 1] = i
     end
-    detail = detail + (told and 2 or 0)
+    detail = detail + told
   end
   call_many('ZREM', queue.leases, mine)
-  return results - #mine, detail
+  call_many('HDEL', queue.attempts, receipts)
+  return late, detail
 end
 
 local result, arg = {}, 1
-for i = 8, #KEYS, 6 do
+for i = 9, #KEYS, 7 do
   local queue = {
     subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
-    delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
+    success_list = KEYS[i + 6], successes = {}, keep = tonumber(ARGV[arg + 4]), delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
   }
   local max = tonumber(ARGV[arg + 1])
-  result[#result + 1], arg = settle(queue, arg + 4, tonumber(ARGV[arg + 2]))
+  local late
+  late, arg = settle(queue, arg + 5, tonumber(ARGV[arg + 2]))
+  result[#result + 1] = #late
+  for _, number in ipairs(late) do
+    result[#result + 1] = number
+  end
   count(queue)
-  local at = not queue.gone and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t)
+  local still = queue.gone or redis.call('HEXISTS', paused, queue.subscription) == 1
+  local at = not still and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t, 0)
   result[#result + 1] = at and int(math.max(0, at - t)) or 'idle'
 end
 return result

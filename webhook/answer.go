@@ -29,6 +29,8 @@ func readAnswer(res *http.Response) router.Attempt {
 	case res.StatusCode/100 == 2:
 	case res.StatusCode/100 == 3:
 		a.Outcome, a.Error = router.OutcomeRedirect, redirectError(res)
+	case res.StatusCode == http.StatusGone:
+		a.Outcome, a.Error = router.OutcomeGone, statusError(res)
 	default:
 		a.Outcome, a.Error = router.OutcomeStatus, statusError(res)
 	}

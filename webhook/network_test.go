@@ -274,3 +274,43 @@ func TestCompressedAnswersAreNotInflated(t *testing.T) {
 	require.Equal(t, 500, a.StatusCode)
 	require.Equal(t, "as it came", a.Response)
 }
+
+func TestNamesOfInternalServicesAreBlockedWhenTheyAreDialled(t *testing.T) {
+	for host, ip := range map[string]net.IP{
+		"metadata.google.internal": net.IPv4(169, 254, 169, 254), "redis.internal.test": net.IPv4(10, 0, 0, 5), "looks-public.test": net.IPv4(100, 100, 100, 200), "zero.test": net.IPv4(0, 0, 0, 0),
+	} {
+		s := newSender(t, Config{Guard: NewGuard(), Resolver: answering(func() net.IP { return ip })})
+		require.NoError(t, NewGuard().CheckURL("https://"+host+"/"), "what it stands for may change")
+		a := s.Send(t.Context(), requestTo(t, "https://"+host+"/"))
+		require.Equal(t, router.OutcomeBlocked, a.Outcome, "%s: %s", host, a.Error)
+	}
+	s := newSender(t, Config{Guard: NewGuard(), Resolver: answering(func() net.IP { return net.IPv4(8, 8, 8, 8) })})
+	a := s.Send(t.Context(), requestTo(t, "http://mail.test:25/"))
+	require.Equal(t, router.OutcomeBlocked, a.Outcome, a.Error)
+}
+
+func TestAnAnswerOverHTTP2IsBoundedToo(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/header" {
+			w.Header().Set("x", strings.Repeat("x", 2*maxAnswerHeader))
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+		for r.URL.Path == "/body" && r.Context().Err() == nil {
+			if _, err := io.WriteString(w, strings.Repeat("x", 1<<20)); err != nil {
+				return
+			}
+		}
+	}))
+	srv.EnableHTTP2 = true
+	srv.Config.ErrorLog = discardLog()
+	srv.StartTLS()
+	defer srv.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(srv.Certificate())
+	s := newSender(t, Config{Roots: roots})
+	a := s.Send(t.Context(), requestTo(t, srv.URL+"/header"))
+	require.Equal(t, router.OutcomeProtocol, a.Outcome, a.Error)
+	a = s.Send(t.Context(), requestTo(t, srv.URL+"/body"))
+	require.Equal(t, router.OutcomeStatus, a.Outcome)
+	require.Len(t, a.Response, maxResponse)
+}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -38,10 +39,11 @@ type Config struct {
 
 // Sender makes attempts to deliver events to webhooks. Safe for concurrent use.
 type Sender struct {
-	transport http.RoundTripper
-	idle      interface{ CloseIdleConnections() }
-	userAgent []string
-	now       func() time.Time
+	transport  http.RoundTripper
+	idle       interface{ CloseIdleConnections() }
+	identities identities // for sinks with a client certificate
+	userAgent  []string
+	now        func() time.Time
 }
 
 // New makes a Sender. Invalid: a version that can't stand in a header, a negative number.
@@ -59,15 +61,22 @@ func New(c Config) (*Sender, error) {
 		c.Now = time.Now
 	}
 	t := newTransport(c)
-	return &Sender{transport: t, idle: t, userAgent: []string{"streamlatch/" + c.Version}, now: c.Now}, nil
+	return &Sender{
+		transport: t, idle: t, identities: identities{config: c, known: map[identity]*identityTransport{}},
+		userAgent: []string{"streamlatch/" + c.Version}, now: c.Now,
+	}, nil
 }
 
 // Close closes the connections that are not in use. Attempts under way end by their own context.
-func (s *Sender) Close() { s.idle.CloseIdleConnections() }
+func (s *Sender) Close() {
+	s.idle.CloseIdleConnections()
+	s.identities.CloseIdleConnections()
+}
 
 // Send makes one attempt, as a router.Sender: a POST of the event, signed where the sink has a secret, and done within the sink's timeout (DefaultSinkTimeout
 // where it has none), reading the answer included. Success is a status of 2xx and nothing else; redirects are never followed. What was wrong
-// stands in the attempt: Error is fit to be shown and holds neither secrets nor control characters, Response the first 4 KiB of a failure's answer.
+// stands in the attempt: Error is fit to be shown and holds neither secrets nor control characters, Response the first 4 KiB of a failure's answer,
+// RetryAfter the wait that it asked for.
 // When ctx ends first, the outcome is OutcomeCanceled. At most one request reaches the endpoint.
 func (s *Sender) Send(ctx context.Context, r router.Sending) router.Attempt {
 	at := s.now()
@@ -87,12 +96,56 @@ func (s *Sender) attempt(ctx context.Context, r router.Sending, at time.Time) ro
 	if err != nil {
 		return router.Attempt{Outcome: router.OutcomeInvalid, Error: err.Error()}
 	}
-	res, err := s.transport.RoundTrip(req)
+	transport, err := s.transportFor(r.Subscription.Sink.Auth, req.URL)
+	if err != nil {
+		return router.Attempt{Outcome: router.OutcomeInvalid, Error: err.Error()}
+	}
+	res, err := transport.RoundTrip(req)
 	if err != nil {
 		outcome, message := classify(limited, err)
 		return router.Attempt{Outcome: outcome, Error: redact(message, req.URL)}
 	}
-	return readAnswer(res)
+	a := readAnswer(res)
+	a.Response = withoutSecrets(a.Response, *r.Subscription)
+	if a.Outcome != router.OutcomeDelivered {
+		a.RetryAfter = retryAfter(res.Header, s.now())
+	}
+	return a
+}
+
+// withoutSecrets masks what an endpoint repeats of a subscription's secrets, as those do that show a request in their error page.
+func withoutSecrets(response string, s router.Subscription) string {
+	const shortest = 6 // what is shorter stands there by chance
+	mask := func(secret string) {
+		if len(secret) >= shortest {
+			response = strings.ReplaceAll(response, secret, router.Masked)
+		}
+	}
+	if response == "" {
+		return ""
+	}
+	_, credentials, _ := strings.Cut(authorization(s.Sink.Auth), " ")
+	mask(credentials)
+	s.MapSecrets(func(_, secret string) string {
+		mask(secret)
+		return secret
+	})
+	return response
+}
+
+// transportFor is what a sink's requests go through.
+func (s *Sender) transportFor(a router.Auth, target *url.URL) (http.RoundTripper, error) {
+	if a.Kind != router.MutualTLSAuth {
+		return s.transport, nil
+	}
+	if target.Scheme != "https" { // the certificate would not be shown
+		return nil, errors.New("sink.auth.kind " + onlyHTTPS)
+	}
+	t, err := s.identities.transport(a)
+	if err != nil { // what it says could be of the key
+		return nil, errors.New("sink.auth has no certificate with its private key, in PEM")
+	}
+	return t, nil
 }
 
 // request puts the attempt together. What was stored is checked again, since it may have been stored by another version, or by hand.
@@ -141,6 +194,9 @@ func (s *Sender) header(r router.Sending, body []byte, at time.Time) (http.Heade
 		}
 		h[key] = []string{value}
 	}
+	if err := addAuth(h, sink); err != nil {
+		return nil, err
+	}
 	id := r.DeliveryID()
 	if !validID(id) {
 		return nil, fmt.Errorf("delivery id %q can't be signed", cut(id, 60))
@@ -148,16 +204,41 @@ func (s *Sender) header(r router.Sending, body []byte, at time.Time) (http.Heade
 	timestamp := strconv.FormatInt(at.Unix(), 10)
 	values := [...]string{id, timestamp, ""} // one allocation for three headers
 	h[HeaderID], h[HeaderTimestamp], h["User-Agent"] = values[0:1:1], values[1:2:2], s.userAgent
-	if sink.Secret == "" {
-		return h, nil
+	secrets, err := signingSecrets(*r.Subscription, at)
+	if err != nil || len(secrets) == 0 {
+		return h, err
 	}
-	secret, err := ParseSecret(sink.Secret)
-	if err != nil {
-		return nil, fmt.Errorf("sink.secret %w", err)
-	}
-	values[2] = sign([]Secret{secret}, id, timestamp, body)
+	values[2] = sign(secrets, id, timestamp, body)
 	h[HeaderSignature] = values[2:3:3]
 	return h, nil
+}
+
+// signingSecrets are the secrets that sign at a time: the subscription's, and those that it had before, for a while.
+func signingSecrets(s router.Subscription, at time.Time) (secrets []Secret, err error) {
+	for _, text := range s.SigningSecrets(at) {
+		secret, err := ParseSecret(text)
+		if err != nil {
+			return nil, fmt.Errorf("sink.secret %w", err)
+		}
+		secrets = append(secrets, secret)
+	}
+	return secrets, nil
+}
+
+// addAuth sets the header authorization where the sink's auth is by header.
+func addAuth(h http.Header, sink router.Sink) error {
+	value := authorization(sink.Auth)
+	if value == "" {
+		return nil
+	}
+	if field, fault := credentialFault(sink.Auth); fault != "" {
+		return errors.New("sink.auth." + field + " " + fault)
+	}
+	if name := authorizationHeader(sink); name != "" {
+		return errors.New(headerLocation(name) + " " + headerOfAuth)
+	}
+	h["Authorization"] = []string{value}
+	return nil
 }
 
 // eventHeader gives the headers that describe the event, with room for ours.

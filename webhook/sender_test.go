@@ -207,7 +207,7 @@ func TestOnly2xxIsSuccess(t *testing.T) {
 		200: router.OutcomeDelivered, 201: router.OutcomeDelivered, 202: router.OutcomeDelivered, 204: router.OutcomeDelivered, 299: router.OutcomeDelivered,
 		300: router.OutcomeRedirect, 301: router.OutcomeRedirect, 302: router.OutcomeRedirect, 303: router.OutcomeRedirect, 304: router.OutcomeRedirect,
 		307: router.OutcomeRedirect, 308: router.OutcomeRedirect, 399: router.OutcomeRedirect,
-		0: router.OutcomeStatus, 400: router.OutcomeStatus, 404: router.OutcomeStatus, 410: router.OutcomeStatus, 429: router.OutcomeStatus,
+		0: router.OutcomeStatus, 400: router.OutcomeStatus, 404: router.OutcomeStatus, 410: router.OutcomeGone, 429: router.OutcomeStatus,
 		500: router.OutcomeStatus, 503: router.OutcomeStatus, 600: router.OutcomeStatus, 999: router.OutcomeStatus,
 	} {
 		s := fakeSender(t, func(req *http.Request) (*http.Response, error) { return answered(req, status, "why not"), nil })
@@ -215,7 +215,7 @@ func TestOnly2xxIsSuccess(t *testing.T) {
 		require.Equal(t, want, a.Outcome, status)
 		require.Equal(t, status, a.StatusCode)
 		require.Equal(t, want == router.OutcomeDelivered, a.Error == "", status)
-		require.Equal(t, want == router.OutcomeStatus || want == router.OutcomeRedirect, a.Response == "why not", status)
+		require.Equal(t, want == router.OutcomeStatus || want == router.OutcomeGone || want == router.OutcomeRedirect, a.Response == "why not", status)
 	}
 }
 
@@ -333,4 +333,22 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	require.Equal(t, []string{"streamlatch/dev"}, s.userAgent)
 	a := s.Send(t.Context(), requestTo(t, "http://127.0.0.1:9/", func(s *router.Sink) { s.Secret = NewSecret(rand.Reader) }))
 	require.Equal(t, router.OutcomeBlocked, a.Outcome, "the zero Config reaches public addresses only")
+}
+
+func TestASecretThatWasReplacedSignsAsWellUntilItsTime(t *testing.T) {
+	const other = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+	for _, c := range []struct {
+		until time.Time
+		signs bool
+	}{{testClock.Add(time.Second), true}, {testClock, false}, {testClock.Add(-time.Hour), false}} {
+		var got []sent
+		r := requestTo(t, "https://x.example/")
+		r.Subscription.Rotated = []router.RotatedSecret{{Secret: other, Until: c.until}}
+		require.Equal(t, router.OutcomeDelivered, fakeSender(t, recorder(t, &got)).Send(t.Context(), r).Outcome)
+		verify := func(secret string) error {
+			return Verifier{Secrets: []Secret{mustSecret(t, secret)}}.Verify(got[0].req.Header, []byte(got[0].body), testClock)
+		}
+		require.NoError(t, verify(knownSecret))
+		require.Equal(t, c.signs, verify(other) == nil, c.until)
+	}
 }

@@ -21,15 +21,18 @@ const (
 )
 
 // newTransport makes a transport that dials what the guard permits and nothing else: no proxy from the environment, which would dial in its place.
-// It doesn't inflate compressed answers, of which a small one can become a very large one.
-func newTransport(c Config) *http.Transport {
+// It doesn't inflate compressed answers, of which a small one can become a very large one. certificates has the one that it shows, if any.
+func newTransport(c Config, certificates ...tls.Certificate) *http.Transport {
 	guard := c.Guard
 	if guard == nil {
 		guard = NewGuard()
 	}
 	d := &dialer{
 		tcp: net.Dialer{Timeout: dialTimeout, Control: guard.Control, Resolver: c.Resolver},
-		tls: tls.Config{RootCAs: c.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(0)},
+		tls: tls.Config{
+			RootCAs: c.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(0),
+			GetClientCertificate: clientCertificates(certificates),
+		},
 	}
 	return &http.Transport{
 		Proxy:                  nil,

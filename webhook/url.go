@@ -111,6 +111,9 @@ func (g *Guard) hostFault(u *url.URL) string {
 	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
 		port = uint16(n)
 	}
+	if err := g.checkPort(port); err != nil {
+		return err.Error() + " (--allow-ports decides)"
+	}
 	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
 		return guardFault(g.Check(netip.AddrPortFrom(a, port)))
 	}

@@ -22,8 +22,7 @@ func TestCheckURLTakesWebAddresses(t *testing.T) {
 		"https://[2606:4700::1111]:8443/",
 		"http://my_service:8080/hook",
 		"http://service/",
-		"http://x:6379/", // a port alone is no reason; Redis' own address is denied by Guard.Deny
-		"http://x:25/",
+		"http://x:9000/",
 		"https://metadata.google.internal/", // a name: what it stands for is seen when it is dialled
 		"https://1e100.net/",
 		"https://0xdeadbeef.example/",
@@ -52,6 +51,15 @@ func TestCheckURLRefusesWithAReasonThatDoesNotRepeatIt(t *testing.T) {
 		"http://x.example/#part":                           "fragment",
 		"http://x.example/#":                               "fragment",
 		"http://x.example:0/":                              "port",
+		"http://x.example:25/":                             "port 25 is that of SMTP",
+		"http://x.example:6379/":                           "port 6379 is that of Redis",
+		"https://x.example:6379/":                          "--allow-ports",
+		"http://8.8.8.8:11211/":                            "port 11211 is that of memcached",
+		"http://%31%32%37.0.0.1/":                          "not a valid URL",
+		"http://0/":                                        "complete IPv4",
+		"http://[::ffff:127.0.0.1]/":                       "127.0.0.1: not a permitted target",
+		"http://[64:ff9b::7f00:1]/":                        "not a permitted target",
+		"http://[2002:7f00:1::]/":                          "not a permitted target",
 		"http://x.example:/":                               "port",
 		"http://x.example:65536/":                          "port",
 		"http://x.example:http/":                           "not a valid URL",
@@ -119,9 +127,9 @@ func TestCheckURLAsksTheGuardAboutAddressesAndLocalNames(t *testing.T) {
 
 func TestCheckURLKnowsThePortThatASchemeMeans(t *testing.T) {
 	g := NewGuard(mustTargets(t, "127.0.0.0/8", "::1")...)
-	g.Deny(netip.MustParseAddrPort("127.0.0.1:443"), netip.MustParseAddrPort("127.0.0.1:6379"))
+	g.Deny(netip.MustParseAddrPort("127.0.0.1:443"), netip.MustParseAddrPort("127.0.0.1:7000"))
 	require.ErrorContains(t, g.CheckURL("https://127.0.0.1/"), "storage")
-	require.ErrorContains(t, g.CheckURL("http://localhost:6379/"), "storage")
+	require.ErrorContains(t, g.CheckURL("http://localhost:7000/"), "storage")
 	require.NoError(t, g.CheckURL("http://127.0.0.1/"))
 	require.NoError(t, g.CheckURL("https://localhost:444/"))
 }

@@ -18,6 +18,7 @@ type load struct {
 	Batch       int     // events in a request
 	Connections int     // each has one request under way
 	Rate        float64 // events a second; 0: as fast as the answers come
+	Secret      string  // signs each request like a webhook of GitHub; "": it is none
 }
 
 // loadResult tells when the load was carried.
@@ -37,6 +38,7 @@ func (l load) args() []string {
 		"-batch", fmt.Sprint(l.Batch),
 		"-connections", fmt.Sprint(l.Connections),
 		"-rate", fmt.Sprint(l.Rate),
+		"-secret", l.Secret,
 	}
 }
 
@@ -50,6 +52,7 @@ func runLoad(ctx context.Context, args []string, say func(any) error) error {
 	f.IntVar(&l.Batch, "batch", 1, "events in a request")
 	f.IntVar(&l.Connections, "connections", 1, "connections, each with one request under way")
 	f.Float64Var(&l.Rate, "rate", 0, "events a second; 0 is as fast as possible")
+	f.StringVar(&l.Secret, "secret", "", "signs each request like a webhook of GitHub")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -118,7 +121,7 @@ func (l load) pace(ctx context.Context, turns chan<- turn) error {
 // keepPosting sends requests over one connection until there are no more turns.
 func (l load) keepPosting(ctx context.Context, next func() (turn, bool)) error {
 	d := newDocument(l.Run, l.Batch)
-	p, err := dialPoster(ctx, l.URL, d)
+	p, err := dialPoster(ctx, l.URL, d, l.Secret)
 	if err != nil {
 		return fmt.Errorf("publish to %s: %w", l.URL, err)
 	}

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/streamlatch/streamlatch/router"
+	"github.com/streamlatch/streamlatch/source"
 )
 
 func TestAnEventIsACloudEventWithAPayloadOf256Bytes(t *testing.T) {
@@ -141,6 +144,30 @@ func TestALoadPublishesEachEventOnce(t *testing.T) {
 	}
 }
 
+func TestASignedLoadIsSignedLikeWebhooksOfGitHub(t *testing.T) {
+	in, err := source.Compile(router.Source{Name: "bench", Provider: "github", Secrets: []string{"key"}})
+	require.NoError(t, err)
+	var mu sync.Mutex
+	ids := map[string]bool{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		m := source.Message{Method: r.Method, Header: r.Header, Body: body}
+		if err := in.Verify(m, time.Now()); err != nil {
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		ids[r.Header.Get("X-GitHub-Delivery")] = true
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(server.Close)
+	_, err = load{URL: server.URL, Run: "abcdefgh", Events: 100, Batch: 1, Connections: 4, Secret: "key"}.carry(t.Context())
+	require.NoError(t, err)
+	require.Len(t, ids, 100)
+	require.True(t, ids["abcdefgh-0000000099"])
+}
+
 func TestALoadEndsAtTheFirstRefusalAndSaysWhatItWas(t *testing.T) {
 	c := collect(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no room", http.StatusServiceUnavailable) })
 	_, err := load{URL: c.URL, Run: newRun(), Events: 100, Batch: 1, Connections: 2}.carry(t.Context())
@@ -178,7 +205,7 @@ func TestAPosterReadsEveryKindOfAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := collect(t, answer)
-			p, err := dialPoster(t.Context(), c.URL+"/x?y=z", newDocument(newRun(), 1))
+			p, err := dialPoster(t.Context(), c.URL+"/x?y=z", newDocument(newRun(), 1), "")
 			require.NoError(t, err)
 			defer func() { require.NoError(t, p.Close()) }()
 			for range 3 {

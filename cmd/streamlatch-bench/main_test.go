@@ -58,6 +58,10 @@ func serveInstead(command string, args []string) int {
 
 	e := echo.New()
 	e.POST(eventsPath, b.accept)
+	e.POST("/v1/sources", func(c echo.Context) error {
+		e.POST("/in/"+subscriptionName, b.accept)
+		return c.NoContent(http.StatusCreated)
+	})
 	e.GET("/readyz", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
 	e.POST("/v1/subscriptions", func(c echo.Context) error {
 		var s struct {
@@ -98,7 +102,7 @@ func TestTheWholeBenchmarkRunsOnBothSides(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	require.Regexp(t, `^figure +ours +reference +ratio +bound +ok +others$`, lines[0])
 	figures := 0
-	for _, e := range plan("", 1) {
+	for _, e := range plan(self, 1) {
 		figures += len(e.figures)
 	}
 	require.Len(t, lines, 1+figures)

@@ -21,12 +21,22 @@ const (
 
 // measureAccept returns how many events a second a subject accepts over HTTP, with a number of events in each request.
 func measureAccept(ctx context.Context, launch launcher, events, batch int) (_ []float64, err error) {
+	return measureLoad(ctx, launch, load{Events: events, Batch: batch, Connections: publishers})
+}
+
+// measureSigned is measureAccept for single messages that are signed with a secret; "": they are not.
+func measureSigned(ctx context.Context, launch launcher, events int, secret string) ([]float64, error) {
+	return measureLoad(ctx, launch, load{Events: events, Batch: 1, Connections: publishers, Secret: secret})
+}
+
+func measureLoad(ctx context.Context, launch launcher, l load) (_ []float64, err error) {
 	s, err := setStage(ctx, launch, false)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	l := load{Run: newRun(), Events: min(warmUp, events), Batch: batch, Connections: publishers}
+	events := l.Events
+	l.Run, l.Events = newRun(), min(warmUp, events)
 	if _, _, err := s.publish(ctx, l); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,9 @@
 package main
 
-import "context"
+import (
+	"context"
+	"strconv"
+)
 
 // planner lists the experiments.
 type planner struct {
@@ -11,7 +14,9 @@ type planner struct {
 // plan lists all experiments. Without the program to measure (""), only the references are run.
 func plan(program string, scale float64) []experiment {
 	p := planner{program, scale}
-	all := append(p.accepting(), p.routing(), p.matching(), p.latency(), p.fullLoad(), p.backlog())
+	all := append(p.accepting(), p.inlet()...)
+	all = append(all, p.routing(), p.matching(), p.latency(), p.fullLoad(), p.backlog())
+	all = append(all, p.joining()...)
 	return append(all, p.embedded()...)
 }
 
@@ -48,6 +53,22 @@ func (p planner) accepting() []experiment {
 			figures: []figure{{name: "accepted/s, 64 connections, batches of 100", unit: "events/s", bound: 0.60}},
 		}, accept(400_000, batchSize)),
 	}
+}
+
+// inlet compares ours with itself: what is published with what a provider sends, which is verified and mapped.
+func (p planner) inlet() []experiment {
+	if p.program == "" {
+		return nil
+	}
+	side := func(l launcher, secret string) measure {
+		return func(ctx context.Context) ([]float64, error) { return measureSigned(ctx, l, p.events(100_000), secret) }
+	}
+	return []experiment{{
+		name:      "accept at an inlet",
+		figures:   []figure{{name: "accepted/s at an inlet, signed like GitHub's, against publishing", unit: "events/s", bound: 0.70}},
+		reference: side(streamlatchLauncher(p.program), ""),
+		ours:      side(inletLauncher(p.program), inletSecret),
+	}}
 }
 
 func (p planner) routing() experiment {
@@ -130,6 +151,64 @@ func (p planner) backlog() experiment {
 		}
 	}
 	return e
+}
+
+// joining are triggers: pairs of events with keys of their own.
+func (p planner) joining() []experiment {
+	keys := p.events(100_000)
+	perSecond := func(role string, args ...string) measure {
+		return func(ctx context.Context) ([]float64, error) {
+			micros, err := measureJoin(ctx, role, keys, args...)
+			return []float64{1e6 / micros}, err
+		}
+	}
+	each := func(triggers int) measure {
+		return func(ctx context.Context) ([]float64, error) {
+			micros, err := measureJoin(ctx, "role-join", p.events(20_000), "-triggers", strconv.Itoa(triggers))
+			return []float64{micros}, err
+		}
+	}
+	firing := func(plain bool) measure {
+		return func(ctx context.Context) ([]float64, error) { return measureFiring(ctx, 1000, p.events(2500), plain) }
+	}
+	return []experiment{
+		{
+			name:      "join pairs, against claims",
+			figures:   []figure{{name: "events/s through a trigger of two, 100,000 keys, against a bare claim script", unit: "events/s", bound: 0.40}},
+			reference: perSecond("role-claim"), ours: perSecond("role-join"),
+		},
+		{
+			name:      "join pairs, against a handler",
+			figures:   []figure{{name: "the same, against routing the same events to a handler", unit: "events/s", bound: 0.40}},
+			reference: perSecond("role-join", "-plain"), ours: perSecond("role-join"),
+		},
+		{
+			name:      "join pairs, 100 triggers",
+			figures:   []figure{{name: "time of one event, 100 triggers of its type against one", unit: "µs", bound: 3, atMost: true}},
+			reference: each(1), ours: each(100),
+		},
+		{
+			name:      "join pairs, 10,000 triggers",
+			figures:   []figure{{name: "time of one event, 10,000 triggers of its type against one", unit: "µs", bound: 3, atMost: true}},
+			reference: each(1), ours: each(10_000),
+		},
+		{
+			name: "fire at 1,000/s",
+			figures: []figure{
+				{name: "stored → firing in the log at 1,000 events/s, p50, against stored → handler", unit: "ms"},
+				{name: "the same, p99", unit: "ms", bound: 3, atMost: true},
+			},
+			reference: firing(true), ours: firing(false),
+		},
+		{
+			name:    "pending partials",
+			figures: []figure{{name: "Redis memory of a pending partial with an event of 256 bytes", unit: "bytes"}},
+			ours: func(ctx context.Context) ([]float64, error) {
+				bytes, err := measurePartials(ctx, keys)
+				return []float64{bytes}, err
+			},
+		},
+	}
 }
 
 // embedded are the same throughputs on miniredis, which is in the process of the subject.

@@ -4,13 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // poster sends one document again and again over one HTTP/1.1 connection. It knows just enough of HTTP for a server on
@@ -22,10 +27,46 @@ type poster struct {
 	request []byte // head and body
 	body    []byte // the part of request that the document stamps
 	trash   []byte
+	signer  *signer // nil: requests are not signed
+}
+
+// signer signs requests like webhooks of GitHub, in place.
+type signer struct {
+	mac       hash.Hash
+	delivery  []byte // parts of the request's head
+	signature []byte
+	id        []byte // the part of the body that is different in each request
+}
+
+// The marks stand where the signer puts something, at its length.
+var (
+	deliveryMark  = strings.Repeat("d", runLength+1+seqDigits)
+	signatureMark = strings.Repeat("5", 2*sha256.Size)
+)
+
+// signedHead is what a signed request has in its head.
+func signedHead() string {
+	return "X-Github-Event: bench\r\nX-Github-Delivery: " + deliveryMark + "\r\nX-Hub-Signature-256: sha256=" + signatureMark + "\r\n"
+}
+
+func newSigner(head, body []byte, d *document, secret string) *signer {
+	find := func(mark string) []byte {
+		i := after(head, mark)
+		return head[i-len(mark) : i]
+	}
+	at := d.slots[0].id
+	return &signer{hmac.New(sha256.New, []byte(secret)), find(deliveryMark), find(signatureMark), body[at-runLength-1 : at+seqDigits]}
+}
+
+func (s *signer) sign(body []byte) {
+	copy(s.delivery, s.id)
+	s.mac.Reset()
+	_, _ = s.mac.Write(body) // a hash never fails
+	hex.Encode(s.signature, s.mac.Sum(nil))
 }
 
 // dialPoster connects to a server, for sending a document to a URL.
-func dialPoster(ctx context.Context, target string, d *document) (*poster, error) {
+func dialPoster(ctx context.Context, target string, d *document, secret string) (*poster, error) {
 	u, err := url.Parse(target)
 	if err != nil {
 		return nil, err
@@ -35,12 +76,19 @@ func dialPoster(ctx context.Context, target string, d *document) (*poster, error
 		return nil, err
 	}
 	p := &poster{conn: conn, replies: bufio.NewReaderSize(conn, 16<<10), trash: make([]byte, 16<<10)}
-	p.request = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
-		u.RequestURI(), u.Host, d.contentType(), len(d.body))
+	more := ""
+	if secret != "" {
+		more = signedHead()
+	}
+	p.request = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n",
+		u.RequestURI(), u.Host, d.contentType(), len(d.body), more)
 	head := len(p.request)
 	p.request = append(p.request, d.body...)
 	p.body = p.request[head:]
 	d.body = p.body
+	if secret != "" {
+		p.signer = newSigner(p.request[:head], p.body, d, secret)
+	}
 	return p, nil
 }
 
@@ -48,6 +96,9 @@ func (p *poster) Close() error { return p.conn.Close() }
 
 // post sends the document as it stands and waits for the answer, which must be 202.
 func (p *poster) post() error {
+	if p.signer != nil {
+		p.signer.sign(p.body)
+	}
 	if _, err := p.conn.Write(p.request); err != nil {
 		return err
 	}

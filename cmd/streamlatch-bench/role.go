@@ -21,7 +21,9 @@ type address struct{ Addr string }
 // own. A role prints lines of JSON.
 var roles = map[string]func(ctx context.Context, args []string, say func(any) error) error{
 	"role-bare":   runBare,
+	"role-claim":  runClaim,
 	"role-handle": runHandle,
+	"role-join":   runJoin,
 	"role-load":   runLoad,
 	"role-match":  runMatch,
 	"role-post":   runPost,

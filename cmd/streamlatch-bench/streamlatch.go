@@ -30,6 +30,30 @@ func streamlatchLauncher(program string) launcher {
 	}}
 }
 
+// inletSecret signs what is sent to the inlet.
+const inletSecret = "a secret of the benchmark"
+
+// inletLauncher is streamlatchLauncher for a subject that takes webhooks of GitHub in place of events.
+func inletLauncher(program string) launcher {
+	return launcher{start: func(ctx context.Context, redis *redistest.Server) (Subject, error) {
+		s, err := streamlatchLauncher(program).start(ctx, redis)
+		if err != nil {
+			return nil, err
+		}
+		inlet := inletSubject{s.(*streamlatch)}
+		definition := map[string]any{"name": subscriptionName, "provider": "github", "secret": inletSecret}
+		if err := call(ctx, http.MethodPost, inlet.url+"/v1/sources", definition, nil); err != nil {
+			return nil, errors.Join(err, inlet.Close())
+		}
+		return inlet, nil
+	}}
+}
+
+// inletSubject is ours with a source.
+type inletSubject struct{ *streamlatch }
+
+func (s inletSubject) EventsURL() string { return s.url + "/in/" + subscriptionName }
+
 // devLauncher starts `streamlatch dev`, which has a miniredis of its own.
 func devLauncher(program string) launcher {
 	return launcher{embedded: true, start: func(ctx context.Context, _ *redistest.Server) (Subject, error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/streamlatch/streamlatch/httpapi"
 	"github.com/streamlatch/streamlatch/redisstore"
 	"github.com/streamlatch/streamlatch/router"
+	"github.com/streamlatch/streamlatch/source"
 	"github.com/streamlatch/streamlatch/webhook"
 )
 
@@ -37,6 +38,7 @@ type options struct {
 	Router   router.Config
 	API      httpapi.Config // what has to do with settings; the rest is wired here
 	Targets  []netip.Prefix // addresses that webhooks may go to though they are not public
+	Ports    []uint16       // the only ports that webhooks may go to; empty: see webhook.Guard
 	Logger   *slog.Logger
 }
 
@@ -46,6 +48,7 @@ type app struct {
 	store    *redisstore.Store
 	router   *router.Router
 	sender   *webhook.Sender
+	api      *httpapi.Server
 	server   *http.Server
 	listener net.Listener
 	grace    time.Duration
@@ -72,6 +75,7 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 		}
 	}
 	guard := webhook.NewGuard(o.Targets...)
+	guard.OnlyPorts(o.Ports...)
 	o.Store.Connected = func(redis netip.AddrPort) { guard.Deny(redis) }
 	if a.store, err = redisstore.Open(ctx, o.Store); err != nil {
 		return err
@@ -83,11 +87,10 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 	o.Router.Observer = newObserver(registry)
 	a.router = router.New(a.store, o.Router)
 	registry.MustRegister(newStatusCollector(a.store))
-	api, err := httpapi.New(a.apiConfig(o, guard, registry))
-	if err != nil {
+	if a.api, err = httpapi.New(a.apiConfig(o, guard, registry)); err != nil {
 		return err
 	}
-	a.server = api.HTTPServer(o.Listen)
+	a.server = a.api.HTTPServer(o.Listen)
 	if a.listener, err = net.Listen("tcp", o.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -113,12 +116,16 @@ func (a *app) embed(o *options) error {
 
 func (a *app) apiConfig(o options, guard *webhook.Guard, registry *prometheus.Registry) httpapi.Config {
 	c := o.API
-	c.Events, c.Log, c.Feed, c.Subscriptions, c.Triggers, c.DeadLetters, c.Status, c.Tester = a.store, a.store, a.router.Feed(), a.store, a.store, a.store, a.store, a.router
+	c.Events, c.Log, c.Feed, c.Status, c.Tester, c.Puller = a.store, a.store, a.router.Feed(), a.store, a.router, a.router
+	c.Subscriptions, c.Triggers, c.Partials, c.Deliveries, c.DeadLetters, c.Pauser = a.store, a.store, a.store, a.store, a.store, a.store
 	c.NewSecret = func() string { return webhook.NewSecret(rand.Reader) }
+	c.Sources, c.Inlets = a.store, a.router
 	c.Ready = a.ready
 	c.Version = o.Router.Version
 	c.Registry = registry
 	c.Rules.CheckURL, c.Rules.CheckHeaders, c.Rules.CheckSecret = guard.CheckURL, webhook.CheckHeaders, webhook.CheckSecret
+	c.Rules.CheckSource = source.Check
+	c.Rules.CheckAuth = func(s router.Sink) error { return webhook.CheckAuth(s, time.Now()) }
 	return c
 }
 
@@ -145,6 +152,7 @@ func (a *app) Run(ctx context.Context) error {
 		return a.stopServing(ctx)
 	})
 	work.Go(func() error { return a.router.Run(ctx) })
+	work.Go(func() error { return a.api.Run(ctx) })
 	work.Go(func() error { return a.store.WatchMemory(ctx, memoryLookEvery) })
 	return errors.Join(work.Wait(), a.close())
 }
@@ -160,6 +168,7 @@ func (a *app) serve() error {
 func (a *app) stopServing(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), a.grace, errors.New("requests under way did not end within the grace period"))
 	defer cancel()
+	defer a.api.FlushCounts(context.WithoutCancel(ctx))
 	if err := a.server.Shutdown(ctx); err != nil {
 		a.log.Warn("requests are cut off", "error", context.Cause(ctx))
 		return a.server.Close()

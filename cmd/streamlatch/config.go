@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+
+	"github.com/streamlatch/streamlatch/keyring"
 )
 
 // config is what a server is told, checked and complete: the settings of the table with their defaults filled in.
@@ -18,7 +20,8 @@ type config struct {
 	logLevel  slog.Level
 	logFormat string // "text" or "json"
 
-	redisFiles tlsFiles
+	redisFiles  tlsFiles
+	secretsKeys []string
 }
 
 // tlsFiles are the files that the TLS configuration for Redis is made of.
@@ -47,6 +50,9 @@ func (e *effective) finish() (faults []error) {
 		faults = append(faults, errors.New("redis-ca-file and redis-cert-file are of no use: the URL in redis does not ask for TLS, which rediss in the place of redis does"))
 	}
 	c.Store.TLS = tls
+	if c.Store.Secrets, err = keyring.New(c.secretsKeys...); err != nil {
+		faults = append(faults, fmt.Errorf("secrets-key and secrets-key-file: %w", reason(err)))
+	}
 	return faults
 }
 

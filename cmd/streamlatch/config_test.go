@@ -48,6 +48,8 @@ func hideFolder(text string) string {
 	return strings.Join(words, " ")
 }
 
+const secretsKey = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+
 const aRedis = "STREAMLATCH_REDIS=redis://127.0.0.1:6379"
 
 func TestTheDefaultsAreThoseOfTheTable(t *testing.T) {
@@ -72,11 +74,11 @@ func TestTheDefaultsAreThoseOfTheTable(t *testing.T) {
 
 func TestEverySettingIsAFlagAVariableAndAKey(t *testing.T) {
 	keys := `[{name: a, hash: "sha256:` + strings.Repeat("0", 64) + `", scopes: [read]}]`
-	files := map[string]string{"redis-ca-file": "", "redis-cert-file": "", "redis-key-file": "", "api-keys-file": keys} // read where they are named
+	files := map[string]string{"redis-ca-file": "", "redis-cert-file": "", "redis-key-file": "", "api-keys-file": keys, "secrets-key-file": secretsKey + "\n"} // read where they are named
 	values := map[string]string{
-		"listen": "127.0.0.1:1", "hosts": "a,b", "api-keys": keys, "redis": "redis://x", "namespace": "n", "partitions": "3", "wait-replicas": "2", "wait-timeout": "2s",
+		"secrets-key": secretsKey, "listen": "127.0.0.1:1", "hosts": "a,b", "api-keys": keys, "redis": "redis://x", "namespace": "n", "partitions": "3", "wait-replicas": "2", "wait-timeout": "2s",
 		"retention": "2d", "log-max-bytes": "3GiB", "dedupe-window": "2h", "dead-letter-retention": "7d", "publish-rate": "2.5", "max-event-bytes": "2MiB", "max-batch-events": "7",
-		"max-batch-bytes": "8MiB", "max-streams": "9", "lease": "5s", "max-sends": "11", "allow-targets": "10.0.0.0/8,::1", "delivery-retry-schedule": "1s,2m",
+		"max-batch-bytes": "8MiB", "max-streams": "9", "lease": "5s", "max-sends": "11", "allow-targets": "10.0.0.0/8,::1", "allow-ports": "443,8443", "delivery-retry-schedule": "1s,2m",
 		"delivery-retry-jitter": "0.5", "delivery-max-in-flight": "3", "shutdown-grace": "1m", "log-level": "debug", "log-format": "json",
 	}
 	seen := map[string]bool{}
@@ -213,6 +215,7 @@ func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 		"rate":             {file: "publish-rate: .inf", want: `config.yaml:1: publish-rate: "+Inf" is not a number of 0 or more`},
 		"address":          {args: []string{"--listen", "8080"}, want: `--listen: "8080" is not an address such as 127.0.0.1:8080`},
 		"port":             {args: []string{"--listen", "127.0.0.1:http"}, want: `--listen: "127.0.0.1:http" is not an address such as 127.0.0.1:8080`},
+		"a target's port":  {file: "allow-ports: [443, 0]", want: `config.yaml:1: allow-ports: "0" is not a port from 1 to 65535`},
 		"namespace":        {args: []string{"--namespace", "A"}, want: `--namespace: "A" must be lower-case letters, digits and hyphens, at most 32, the first not a hyphen`},
 		"word":             {args: []string{"--log-format", "xml"}, want: `--log-format: "xml" is none of text, json`},
 		"targets":          {args: []string{"--allow-targets", "10.0.0.1/8"}, want: `--allow-targets: allowed target "10.0.0.1/8": has bits beyond its length; did you mean 10.0.0.0/8?`},
@@ -307,6 +310,29 @@ func TestAPIKeysAreCheckedWithoutRepeatingThem(t *testing.T) {
 		_, err := load(t, false, nil, []string{aRedis, "STREAMLATCH_API_KEYS=" + text}, "")
 		require.EqualError(t, err, "STREAMLATCH_API_KEYS: "+want)
 	}
+}
+
+func TestSecretsKeysComeInlineAndFromAFileAndAreNeverShown(t *testing.T) {
+	other := strings.Replace(secretsKey, "AQ", "Ag", 1)
+	path := filepath.Join(t.TempDir(), "keys")
+	require.NoError(t, os.WriteFile(path, []byte(secretsKey+"\n"), 0o600))
+	e, err := load(t, false, []string{"--secrets-key", other, "--secrets-key-file", path}, []string{aRedis}, "")
+	require.NoError(t, err)
+	require.Len(t, e.config.Store.Secrets.IDs(), 2)
+	var printed strings.Builder
+	require.NoError(t, e.print(&printed))
+	require.Contains(t, printed.String(), "secrets-key: ['**** ("+e.config.Store.Secrets.IDs()[0]+")']", "the one inline is the first")
+	require.NotContains(t, printed.String(), other)
+
+	for _, args := range [][]string{{"--secrets-key", "hunter2"}, {"--secrets-key", secretsKey + "," + secretsKey}, {"--secrets-key", secretsKey, "--secrets-key-file", path}} {
+		_, err := load(t, false, args, []string{aRedis}, "")
+		require.ErrorContains(t, err, "secrets-key")
+		require.NotContains(t, err.Error(), "hunter2")
+		require.NotContains(t, err.Error(), secretsKey)
+	}
+	require.NoError(t, os.WriteFile(path, []byte("\n"), 0o600))
+	_, err = load(t, false, []string{"--secrets-key-file", path}, []string{aRedis}, "")
+	require.ErrorContains(t, err, "holds no key")
 }
 
 func TestWithoutKeysOnlyLoopbackIsListenedOn(t *testing.T) {

@@ -100,6 +100,7 @@ func (r *receiver) record(req *http.Request, body []byte) error {
 type payload struct {
 	ID      string `json:"id"` // the event's
 	Padding string `json:"padding"`
+	Group   int    `json:"group"` // the key of triggers
 }
 
 // eventOf reads an event of either mode.

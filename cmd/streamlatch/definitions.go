@@ -2,12 +2,10 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +15,9 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/streamlatch/streamlatch/client"
+	"github.com/streamlatch/streamlatch/internal/yamljson"
 	"github.com/streamlatch/streamlatch/router"
+	"github.com/streamlatch/streamlatch/source"
 )
 
 // definition is one document of a definition file, checked as far as that is possible without the server.
@@ -27,9 +27,6 @@ type definition struct {
 	document []byte // as the API takes it
 	where    string // "orders.yaml:12"
 }
-
-// maxNodes bounds what the aliases of a YAML file can blow up to.
-const maxNodes = 100_000
 
 // readDefinitions reads definitions from files, from the YAML and JSON files in folders and those below, and from stdin ("-"). The error is a usageError that lists
 // all documents that are wrong, each with its place.
@@ -138,8 +135,7 @@ func readDefinition(root *yaml.Node, where string) (definition, error) {
 		return definition{}, fmt.Errorf("%s: is not a mapping with a kind, a name and so on", where)
 	}
 	d := definition{where: where}
-	budget := maxNodes
-	text, err := appendYAML(nil, root, &budget, func(name string, value *yaml.Node) bool {
+	text, err := yamljson.Append(nil, root, func(name string, value *yaml.Node) bool {
 		switch name {
 		case "kind":
 			d.kind = client.Kind(value.Value)
@@ -168,11 +164,17 @@ func (d definition) check() error {
 	case client.Trigger:
 		_, err := router.DecodeTrigger(d.document, router.Rules{})
 		return documentFault(err)
+	case client.Source:
+		_, err := router.DecodeSource(d.document, sourceRules())
+		return documentFault(err)
 	case "":
-		return fmt.Errorf("has no kind; it is one of %q and %q", client.Subscription, client.Trigger)
+		return fmt.Errorf("has no kind; it is one of %q, %q and %q", client.Subscription, client.Trigger, client.Source)
 	}
-	return fmt.Errorf("kind %q is not known; %q and %q are", string(d.kind), client.Subscription, client.Trigger)
+	return fmt.Errorf("kind %q is not known; %q, %q and %q are", string(d.kind), client.Subscription, client.Trigger, client.Source)
 }
+
+// sourceRules are those of a server whose version is this one.
+func sourceRules() router.Rules { return router.Rules{CheckSource: source.Check} }
 
 // documentFault puts the faults of a document in words that fit a file.
 func documentFault(err error) error {
@@ -204,94 +206,4 @@ func checkNames(all []definition) error {
 		seen[key] = d.where
 	}
 	return errors.Join(faults...)
-}
-
-// appendYAML appends a node as JSON. Numbers stay as they are written where JSON writes them so; dates are text. keep, where it is not nil, chooses the members of
-// this mapping.
-func appendYAML(dst []byte, n *yaml.Node, budget *int, keep func(name string, value *yaml.Node) bool) ([]byte, error) {
-	if *budget--; *budget < 0 {
-		return nil, fmt.Errorf("line %d: the document is too large, or its aliases are", n.Line)
-	}
-	switch n.Kind {
-	case yaml.MappingNode:
-		return appendMapping(dst, n, budget, keep)
-	case yaml.SequenceNode:
-		dst = append(dst, '[')
-		for i, item := range n.Content {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			var err error
-			if dst, err = appendYAML(dst, item, budget, nil); err != nil {
-				return nil, err
-			}
-		}
-		return append(dst, ']'), nil
-	case yaml.AliasNode:
-		return appendYAML(dst, n.Alias, budget, nil)
-	}
-	return appendScalar(dst, n)
-}
-
-func appendMapping(dst []byte, n *yaml.Node, budget *int, keep func(string, *yaml.Node) bool) ([]byte, error) {
-	dst = append(dst, '{')
-	first := true
-	for i := 0; i < len(n.Content); i += 2 {
-		name, value := n.Content[i], n.Content[i+1]
-		if name.Kind != yaml.ScalarNode || name.Tag == "!!merge" {
-			return nil, fmt.Errorf("line %d: a name must be text", name.Line)
-		}
-		if keep != nil && !keep(name.Value, value) {
-			continue
-		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		var err error
-		if dst, err = appendText(dst, name); err != nil {
-			return nil, err
-		}
-		if dst, err = appendYAML(append(dst, ':'), value, budget, nil); err != nil {
-			return nil, err
-		}
-	}
-	return append(dst, '}'), nil
-}
-
-func appendScalar(dst []byte, n *yaml.Node) ([]byte, error) {
-	switch n.ShortTag() {
-	case "!!null":
-		return append(dst, "null"...), nil
-	case "!!bool":
-		return strconv.AppendBool(dst, strings.EqualFold(n.Value, "true")), nil
-	case "!!int", "!!float":
-		return appendNumber(dst, n)
-	case "!!str", "!!timestamp":
-		return appendText(dst, n)
-	}
-	return nil, fmt.Errorf("line %d: %s is not possible here", n.Line, n.ShortTag())
-}
-
-func appendText(dst []byte, n *yaml.Node) ([]byte, error) {
-	text, err := json.Marshal(n.Value)
-	if err != nil {
-		return nil, fmt.Errorf("line %d: %w", n.Line, err)
-	}
-	return append(dst, text...), nil
-}
-
-// appendNumber keeps numbers that are numbers in JSON too, and rewrites YAML's own forms.
-func appendNumber(dst []byte, n *yaml.Node) ([]byte, error) {
-	if json.Valid([]byte(n.Value)) {
-		return append(dst, n.Value...), nil
-	}
-	if i := int64(0); n.ShortTag() == "!!int" && n.Decode(&i) == nil { // of a float it would be the whole part
-		return strconv.AppendInt(dst, i, 10), nil
-	}
-	f := 0.0
-	if err := n.Decode(&f); err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-		return nil, fmt.Errorf("line %d: %q is not a number of JSON", n.Line, n.Value)
-	}
-	return strconv.AppendFloat(dst, f, 'g', -1, 64), nil
 }

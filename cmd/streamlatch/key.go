@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/streamlatch/streamlatch/httpapi"
+	"github.com/streamlatch/streamlatch/keyring"
 )
 
 func (p *process) keyCommand() *cobra.Command {
@@ -30,7 +31,26 @@ into the list api-keys of the configuration file, into a file for --api-keys-fil
 	made.Flags().StringSliceVar(&document.Scopes, "scopes", nil, "what it permits, of "+strings.Trim(scopes, "[]")+", with commas between them")
 	made.Flags().StringSliceVar(&document.Types, "types", nil, "type patterns that publishing is limited to (default every type)")
 	addOutputFlag(made, &output)
-	return family(&cobra.Command{Use: "key", Short: "Make API keys"}, made)
+	return family(&cobra.Command{Use: "key", Short: "Make API keys, and keys for secrets"}, made, p.secretsKeyCommand())
+}
+
+func (p *process) secretsKeyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "secrets",
+		Short: "Make a key that secrets in Redis are sealed with",
+		Long: `Make a key that secrets in Redis are sealed with: signing secrets, tokens, passwords and private keys. It is printed this once and kept nowhere;
+what is sealed under a key that is lost is lost with it.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			made := keyring.NewKey(p.random)
+			k, err := keyring.New(made)
+			if err != nil {
+				return err
+			}
+			return write(p.stdout, fmt.Sprintf("key %s for secrets, shown this once: %s\n\nPut it into a file for --secrets-key-file, or into %s, "+
+				"and a copy of it where the backups of Redis are not.\n", k.IDs()[0], made, setting{name: "secrets-key"}.variable()))
+		},
+	}
 }
 
 func (p *process) newKey(document keyDocument, asJSON bool) error {

@@ -60,9 +60,13 @@ func (p *process) showCommand(kind client.Kind) *cobra.Command {
 	return cmd
 }
 
-// deleteCommand deletes definitions and says how much went with each: member is how JSON calls that, words is what it is.
+// deleteCommand deletes definitions and says how much went with each: member is how JSON calls that, words is what it is; "": nothing does.
 func (p *process) deleteCommand(kind client.Kind, member, words string) *cobra.Command {
-	cmd := &cobra.Command{Use: "delete REF…", Short: fmt.Sprintf("Delete %ss, with the %s", kind, words), Args: cobra.MinimumNArgs(1)}
+	short, with := fmt.Sprintf("Delete %ss", kind), ""
+	if words != "" {
+		short, with = short+", with the "+words, ", with %d "+words
+	}
+	cmd := &cobra.Command{Use: "delete REF…", Short: short, Args: cobra.MinimumNArgs(1)}
 	conn := p.connect(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		api, err := conn.client()
@@ -76,18 +80,28 @@ func (p *process) deleteCommand(kind client.Kind, member, words string) *cobra.C
 				failed = append(failed, fmt.Errorf("%s %s: %w", kind, ref, err))
 				continue
 			}
-			if conn.json() {
-				err = writeJSONLine(p.stdout, map[string]any{"ref": ref, member: dropped})
-			} else {
-				err = write(p.stdout, fmt.Sprintf("deleted %s %s, with %d %s\n", kind, plain(ref), dropped, words))
-			}
-			if err != nil {
+			if err := p.sayDeleted(conn.json(), kind, ref, member, with, dropped); err != nil {
 				return err
 			}
 		}
 		return errors.Join(failed...)
 	}
 	return cmd
+}
+
+// sayDeleted says that one is deleted; with is what went with it, with a place for how much.
+func (p *process) sayDeleted(asJSON bool, kind client.Kind, ref, member, with string, dropped int64) error {
+	if asJSON {
+		line := map[string]any{"ref": ref}
+		if member != "" {
+			line[member] = dropped
+		}
+		return writeJSONLine(p.stdout, line)
+	}
+	if with != "" {
+		with = fmt.Sprintf(with, dropped)
+	}
+	return write(p.stdout, fmt.Sprintf("deleted %s %s%s\n", kind, plain(ref), with))
 }
 
 // oneDefinition is the document in a file that holds one definition of a kind.

@@ -170,8 +170,11 @@ func (p *process) rootCommand() (root *cobra.Command, began *bool) {
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Servers:"}, &cobra.Group{ID: "client", Title: "Clients of a server:"})
 	for group, commands := range map[string][]*cobra.Command{
 		"server": {p.devCommand(), p.serveCommand(), p.configCommand(), p.keyCommand()},
-		"client": {p.publishCommand(), p.tailCommand(), p.listenCommand(), p.subscriptionsCommand(), p.triggersCommand(), p.applyCommand(), p.diffCommand()},
-		"":       {p.versionCommand(), p.healthcheckCommand()},
+		"client": {
+			p.publishCommand(), p.tailCommand(), p.listenCommand(), p.subscriptionsCommand(), p.triggersCommand(), p.sourcesCommand(), p.deliveriesCommand(),
+			p.applyCommand(), p.diffCommand(), p.explainCommand(), p.demoCommand(),
+		},
+		"": {p.testCommand(), p.versionCommand(), p.healthcheckCommand()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

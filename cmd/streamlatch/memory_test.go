@@ -15,6 +15,7 @@ import (
 
 	"github.com/streamlatch/streamlatch/httpapi"
 	"github.com/streamlatch/streamlatch/router"
+	"github.com/streamlatch/streamlatch/source"
 )
 
 // began is when the clock of tests stands.
@@ -22,9 +23,11 @@ var began = time.UnixMilli(1732128000000).UTC()
 
 // memory is the storage of a server in memory, with ids and times that are the same in each run.
 type memory struct {
+	paused  map[string]*router.Pause
 	mu      sync.Mutex
 	records []router.Record
 	subs    []router.Subscription
+	sources memorySources
 	made    int
 	fail    func(router.Event) error // refuses events; may be nil
 	more    chan struct{}            // closed when there is a new record
@@ -146,6 +149,14 @@ func (m *memory) ReplaceSubscription(_ context.Context, s router.Subscription) (
 	return m.subs[i], nil
 }
 
+func (m *memory) RotateSecret(ctx context.Context, s router.Subscription, fresh string) (router.Subscription, error) {
+	rotated, err := s.RotateSecret(fresh, began)
+	if err != nil {
+		return s, err
+	}
+	return m.ReplaceSubscription(ctx, rotated)
+}
+
 func (m *memory) DeleteSubscription(_ context.Context, id string, _ uint64) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -165,8 +176,18 @@ func (m *memory) Subscriptions(_ context.Context, after string, limit int) (foun
 	return found, nil
 }
 
-func (m *memory) SubscriptionStatus(context.Context, string) (router.SubscriptionStatus, error) {
-	return router.SubscriptionStatus{Backlog: 2, Delivered: 5, LastSuccess: began}, nil
+func (m *memory) SubscriptionStatus(_ context.Context, id string) (router.SubscriptionStatus, error) {
+	return router.SubscriptionStatus{Backlog: 2, Delivered: 5, LastSuccess: began, Paused: m.paused[id]}, nil
+}
+
+func (m *memory) PauseSubscription(_ context.Context, id string) error {
+	m.paused = map[string]*router.Pause{id: {Since: began, Reason: router.StoppedByOperator}}
+	return nil
+}
+
+func (m *memory) ResumeSubscription(_ context.Context, id string) error {
+	delete(m.paused, id)
+	return nil
 }
 
 func (m *memory) DeadLetters(context.Context, router.DeadLetterFilter, string, int) ([]router.DeadLetter, string, error) {
@@ -183,6 +204,80 @@ func (m *memory) Test(_ context.Context, s router.Subscription) (router.Attempt,
 	return router.Attempt{At: began, Duration: router.Duration(time.Second), Outcome: router.OutcomeStatus, StatusCode: 500, Error: "the endpoint answered 500", Response: "oh \x1b[31mno\nsorry\n"}, nil
 }
 
+// Pull gives the records of the log, each at its first attempt.
+func (m *memory) Pull(_ context.Context, s router.Subscription, req router.PullRequest) (pulled []router.Pulled, err error) {
+	found, _ := m.after(router.Position{}, cmp.Or(req.Max, router.DefaultPull))
+	for _, r := range found {
+		receipt := router.Receipt{Entry: router.Entry{Position: r.Position}, Attempt: 1, Token: strings.Repeat("A", 26)}
+		pulled = append(pulled, router.Pulled{Receipt: receipt, ID: router.DeliveryID(s.ID, receipt.Entry), Until: began.Add(30 * time.Second), Event: r.Event})
+	}
+	return pulled, nil
+}
+
+// Ack takes receipts of the first record only.
+func (m *memory) Ack(_ context.Context, _ router.Subscription, receipts []router.Receipt) (good []bool, err error) {
+	for _, r := range receipts {
+		good = append(good, r.Entry.Position.MS == began.UnixMilli())
+	}
+	return good, nil
+}
+
+func (m *memory) Nack(ctx context.Context, s router.Subscription, receipts []router.Receipt, _ router.Duration) ([]bool, error) {
+	return m.Ack(ctx, s, receipts)
+}
+
+func (m *memory) Extend(ctx context.Context, s router.Subscription, receipts []router.Receipt, e router.PullExtension) ([]bool, time.Time, error) {
+	good, err := m.Ack(ctx, s, receipts)
+	return good, began.Add(e.Lease.Std()), err
+}
+
+// delivery is one of each status, by the end of its id.
+func (m *memory) delivery(n int) router.DeliveryRecord {
+	failed := router.Attempt{At: began, Duration: router.Duration(time.Second), Outcome: router.OutcomeStatus, StatusCode: 500, Response: "oh \x1b[31mno\nsorry\n"}
+	d := router.DeliveryRecord{
+		ID: fmt.Sprintf("dlv_0-%d-0-01JD0000000000000000000001", n), Subscription: "sub_01JD0000000000000000000001", Position: router.Position{MS: int64(n)},
+		Status: router.DeliveryStatuses()[n],
+	}
+	switch d.Status {
+	case router.DeliveryPending:
+		d.LeaseUntil, d.Worker, d.Progress, d.Note = began.Add(time.Minute), "w1", "40", "half"
+	case router.DeliveryRetrying:
+		d.Attempts, d.Next = []router.Attempt{failed}, began.Add(time.Minute)
+	case router.DeliveryDelivered:
+		d.Attempts = []router.Attempt{failed, {At: began, Duration: router.Duration(12 * time.Millisecond), Outcome: router.OutcomeDelivered, StatusCode: 204}}
+	case router.DeliveryDead:
+		d.Attempts = []router.Attempt{failed, failed}
+	}
+	return d
+}
+
+func (m *memory) Deliveries(_ context.Context, filter router.DeliveryFilter, _ string, limit int) (list []router.DeliveryRecord, next string, err error) {
+	for n := range router.DeliveryStatuses() {
+		if d := m.delivery(n); len(list) < limit && (filter.Status == "" || filter.Status == d.Status) {
+			list = append(list, d)
+		}
+	}
+	return list, "", nil
+}
+
+func (m *memory) Delivery(_ context.Context, id string) (router.DeliveryRecord, error) {
+	for n := range router.DeliveryStatuses() {
+		if d := m.delivery(n); d.ID == id {
+			return d, nil
+		}
+	}
+	return router.DeliveryRecord{}, router.Errorf(router.NotFound, "there is no delivery %q", id)
+}
+
+func (m *memory) HastenDelivery(ctx context.Context, id string) (router.DeliveryRecord, error) {
+	d, err := m.Delivery(ctx, id)
+	if err == nil && d.Status == router.DeliveryDelivered {
+		err = router.Errorf(router.Invalid, "delivery %q is delivered", id)
+	}
+	d.Next = began
+	return d, err
+}
+
 // startAPI starts the real API on that storage, and returns its URL.
 func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 	t.Helper()
@@ -196,9 +291,11 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 		require.NoError(t, <-ended)
 	})
 	cfg := httpapi.Config{
-		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, DeadLetters: m, Status: m, Tester: m,
+		Events: m, Log: m, Feed: feed, Subscriptions: m, Triggers: noTriggers{}, Partials: noTriggers{}, Sources: &m.sources, Inlets: &m.sources, DeadLetters: m, Status: m,
+		Pauser: m, Tester: m, Puller: m, Deliveries: m,
 		NewSecret: func() string { return "whsec_bWFkZSBieSB0aGUgc2VydmVyLCAzMiBieXRlcyE=" },
 		Ready:     func(context.Context) error { return nil }, Version: "v1.2.3",
+		Rules: router.Rules{CheckSource: source.Check},
 	}
 	if change != nil {
 		change(&cfg)
@@ -212,4 +309,7 @@ func startAPI(t testing.TB, m *memory, change func(*httpapi.Config)) string {
 }
 
 // noTriggers is for commands that have nothing to do with triggers: what needs them panics.
-type noTriggers struct{ router.TriggerStore }
+type noTriggers struct {
+	router.TriggerStore
+	router.PartialBrowser
+}

@@ -73,12 +73,34 @@ func makePlan(ctx context.Context, api *client.Client, definitions []definition)
 // notComparedNote says what apply does not see.
 const notComparedNote = "its secret is not compared, since the server does not show it; --force sends it"
 
+// hiddenSecrets tells whether a sink of a file has a secret in the place of one that the server has and does not show.
+func hiddenSecrets(shown, wanted router.Sink) bool {
+	secrets := func(s router.Sink) map[string]string {
+		all := map[string]string{}
+		s.MapSecrets(func(place, secret string) string {
+			all[place] = secret
+			return secret
+		})
+		return all
+	}
+	before := secrets(shown)
+	for place, secret := range secrets(wanted) {
+		if old := before[place]; old != "" && old != secret {
+			return true
+		}
+	}
+	return false
+}
+
 // compare notes what is different.
 func (s *step) compare(remote client.Definition) error {
 	s.etag, s.Action = remote.ETag, keep
 	compare := s.compareSubscription
-	if s.Kind == client.Trigger {
+	switch s.Kind {
+	case client.Trigger:
 		compare = s.compareTrigger
+	case client.Source:
+		compare = s.compareSource
 	}
 	old, wanted, err := compare(remote)
 	if err != nil {
@@ -102,6 +124,27 @@ func (s *step) compareTrigger(remote client.Definition) (old, wanted map[string]
 	return before.Definition(), draft.Definition().Definition(), nil
 }
 
+// compareSource: secrets that the file holds can't be compared, only how many there are.
+func (s *step) compareSource(remote client.Definition) (before, after map[string]any, err error) {
+	old, err := router.DecodeStoredSource(remote.Document)
+	if err != nil {
+		return nil, nil, err
+	}
+	draft, err := router.DecodeSource(s.document, sourceRules())
+	if err != nil {
+		return nil, nil, documentFault(err)
+	}
+	anything := router.Rules{CheckSource: func(router.Source) error { return nil }} // the server's secrets are masked here
+	wanted, err := draft.Replace(old, anything)
+	if err != nil {
+		return nil, nil, documentFault(err)
+	}
+	if len(draft.Definition().Secrets) > 0 && len(old.Secrets) > 0 {
+		s.Note = notComparedNote
+	}
+	return old.Definition(), wanted.Definition(), nil
+}
+
 // compareSubscription: what the file leaves out of "delivery" is the server's to choose, and no difference.
 func (s *step) compareSubscription(remote client.Definition) (before, after map[string]any, err error) {
 	old, err := router.DecodeStored(remote.Document)
@@ -116,7 +159,7 @@ func (s *step) compareSubscription(remote client.Definition) (before, after map[
 	if err != nil {
 		return nil, nil, documentFault(err)
 	}
-	if wanted.Sink.Secret != "" && wanted.Sink.Secret != old.Sink.Secret && old.Sink.Secret != "" {
+	if hiddenSecrets(old.Sink, wanted.Sink) {
 		s.Note = notComparedNote
 	}
 	return old.Definition(), wanted.Definition(), nil
@@ -197,16 +240,20 @@ func changedMeanwhile(err error) error {
 func madeSecret(stored client.Definition, document []byte) string {
 	secret := func(text []byte) string {
 		var d struct {
-			Sink struct {
+			Secret any `json:"secret"` // of a source: may be a list, which the server does not make
+			Sink   struct {
 				Secret string `json:"secret"`
 			} `json:"sink"`
 		}
 		if json.Unmarshal(text, &d) != nil {
 			return ""
 		}
+		if own, ok := d.Secret.(string); ok {
+			return own
+		}
 		return d.Sink.Secret
 	}
-	if made := secret(stored.Document); made != router.MaskedSecret && made != secret(document) {
+	if made := secret(stored.Document); made != router.MaskedSecret && made != router.Masked && made != secret(document) {
 		return made
 	}
 	return ""

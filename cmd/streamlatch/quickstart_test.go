@@ -136,9 +136,10 @@ func TestTheQuickstartOfTheREADMEWorksAsItIsWritten(t *testing.T) {
 		x.expect(t, s.text)
 		patience = 30 * time.Second
 	}
-	require.Equal(t, []string{"1", "2", "3"}, slices.Sorted(maps.Keys(terminals)))
+	require.Equal(t, []string{"1", "2", "3", "4"}, slices.Sorted(maps.Keys(terminals)))
 	require.Equal(t, 1, strings.Count(terminals["2"].text(), "dlv_"), "what was published twice is delivered once, and what is no order not at all")
 	require.True(t, terminals["3"].process.State().Success())
+	require.True(t, terminals["4"].process.State().Success())
 	for _, n := range []string{"2", "1"} {
 		require.NoError(t, terminals[n].process.Signal(syscall.SIGINT))
 		terminals[n].process.State()

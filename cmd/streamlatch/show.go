@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/streamlatch/streamlatch/keyring"
 )
 
 // hidden stands in the place of a secret.
@@ -43,11 +45,26 @@ func maskKeys(text string) string {
 	return strings.Join(shown, "; ")
 }
 
+// maskSecretsKey shows which key it is.
+func maskSecretsKey(text string) string {
+	k, err := keyring.New(text)
+	if err != nil {
+		return hidden
+	}
+	return hidden + " (" + k.IDs()[0] + ")"
+}
+
 // shown gives the value as it may be shown: secrets masked.
 func (v effectiveValue) shown() any {
 	switch {
 	case len(v.value) == 0:
 		return nil
+	case v.setting.list && v.setting.mask != nil:
+		shown := make([]string, len(v.value))
+		for i, value := range v.value {
+			shown[i] = v.setting.mask(value)
+		}
+		return shown
 	case v.setting.list:
 		return v.value
 	case v.setting.mask != nil:

@@ -15,9 +15,14 @@ import (
 
 func (p *process) subscriptionsCommand() *cobra.Command {
 	return family(
-		&cobra.Command{Use: "subscriptions", Aliases: []string{"subscription", "subs"}, Short: "List, show, create, delete and test subscriptions"},
+		&cobra.Command{
+			Use: "subscriptions", Aliases: []string{"subscription", "subs"},
+			Short: "List, show, create, delete, test, pause and resume subscriptions, rotate their secrets, and pull from them",
+		},
 		p.listSubscriptionsCommand(), p.showCommand(client.Subscription), p.createSubscriptionCommand(),
 		p.deleteCommand(client.Subscription, "dropped_deliveries", "deliveries that were waiting"), p.testSubscriptionCommand(),
+		p.rotateSecretCommand(), p.pauseCommand(), p.resumeCommand(),
+		p.pullCommand(), p.ackCommand(), p.nackCommand(), p.extendCommand(),
 	)
 }
 
@@ -36,6 +41,7 @@ type subscriptionView struct {
 		URL    string `json:"url"`
 		Secret string `json:"secret"`
 	} `json:"sink"`
+	PreviousUntil string `json:"previous_secret_until"`
 }
 
 // filter is the filter in a few words.
@@ -70,7 +76,11 @@ type createOptions struct {
 	headers    []string
 	timeout    string
 	retry      []string
+	rate       string
 	disabled   bool
+	pull       bool
+	lease      string
+	attempts   int
 }
 
 func (p *process) createSubscriptionCommand() *cobra.Command {
@@ -78,9 +88,10 @@ func (p *process) createSubscriptionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Create a subscription",
-		Long: `Create a subscription to a webhook, from flags or from a file with one definition. Without a secret the server makes one,
+		Long: `Create a subscription to a webhook, or to be pulled from, from flags or from a file with one definition. Without a secret the server makes one,
 and it is printed this once.`,
 		Example: "  streamlatch subscriptions create --name billing --types 'order.*' --url https://billing.example/hook\n" +
+			"  streamlatch subscriptions create --name jobs --types 'job.*' --pull --lease 1m\n" +
 			"  streamlatch subscriptions create -f billing.yaml",
 		Args: cobra.NoArgs,
 	}
@@ -98,6 +109,10 @@ and it is printed this once.`,
 	f.StringVar(&o.timeout, "timeout", "", "time of one attempt (default 15s)")
 	f.StringSliceVar(&o.retry, "retry-schedule", nil, "waits before further attempts, with commas between them (default the server's)")
 	f.IntVar(&o.definition.Delivery.MaxInFlight, "max-in-flight", 0, "deliveries under way at a time (default the server's)")
+	f.StringVar(&o.rate, "rate", "", "most attempts in any time of some length, as 100/1s (default no limit)")
+	f.BoolVar(&o.pull, "pull", false, "nothing is sent; workers pull")
+	f.StringVar(&o.lease, "lease", "", "with --pull: how long a worker has a delivery (default 30s)")
+	f.IntVar(&o.attempts, "max-attempts", 0, "with --pull: attempts at a delivery (default 5)")
 	f.BoolVar(&o.disabled, "disabled", false, "queue nothing until it is enabled")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		document, err := p.subscriptionDocument(o, cmd.Flags().Changed)
@@ -114,7 +129,10 @@ func (p *process) subscriptionDocument(o createOptions, given func(string) bool)
 	if o.file == "" {
 		return o.document()
 	}
-	for _, flag := range []string{"name", "title", "types", "pattern", "url", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "disabled"} {
+	flags := []string{
+		"name", "title", "types", "pattern", "url", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "rate", "pull", "lease", "max-attempts", "disabled",
+	}
+	for _, flag := range flags {
 		if given(flag) {
 			return nil, usagef("--file and --%s exclude each other", flag)
 		}
@@ -124,8 +142,8 @@ func (p *process) subscriptionDocument(o createOptions, given func(string) bool)
 
 // document makes the document of the flags; what is not said is left out, for the server to choose.
 func (o createOptions) document() ([]byte, error) {
-	if o.definition.Name == "" || o.definition.Sink.URL == "" {
-		return nil, usagef("say --name and --url, or --file")
+	if o.definition.Name == "" || (o.definition.Sink.URL == "") != o.pull {
+		return nil, usagef("say --name and either --url or --pull, or --file")
 	}
 	type object map[string]any
 	set := func(to object, name string, value any, given bool) {
@@ -141,18 +159,29 @@ func (o createOptions) document() ([]byte, error) {
 		}
 		headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
 	}
+	limit, per, ok := strings.Cut(o.rate, "/")
+	if o.rate != "" && (!ok || !json.Valid([]byte(limit))) {
+		return nil, usagef("--rate %q is not of the form 100/1s", o.rate)
+	}
 	if o.pattern != "" && !json.Valid([]byte(o.pattern)) {
 		return nil, usagef("--pattern is not JSON")
 	}
-	filter, sink, delivery := object{}, object{"kind": router.WebhookSink, "url": o.definition.Sink.URL}, object{}
+	filter, sink, delivery := object{}, object{"kind": router.WebhookSink}, object{}
+	if o.pull {
+		sink["kind"] = router.PullSink
+	}
 	set(filter, "types", o.types, len(o.types) > 0)
 	set(filter, "pattern", json.RawMessage(o.pattern), o.pattern != "")
+	set(sink, "url", o.definition.Sink.URL, o.definition.Sink.URL != "")
+	set(sink, "lease", o.lease, o.lease != "")
+	set(sink, "max_attempts", o.attempts, o.attempts != 0)
 	set(sink, "mode", o.definition.Sink.Mode, o.definition.Sink.Mode != "")
 	set(sink, "headers", headers, len(headers) > 0)
 	set(sink, "secret", o.definition.Sink.Secret, o.definition.Sink.Secret != "")
 	set(sink, "timeout", o.timeout, o.timeout != "")
 	set(delivery, "retry", object{"schedule": o.retry}, len(o.retry) > 0)
 	set(delivery, "max_in_flight", o.definition.Delivery.MaxInFlight, o.definition.Delivery.MaxInFlight != 0)
+	set(delivery, "rate", object{"limit": json.RawMessage(limit), "per": per}, o.rate != "")
 	all := object{"name": o.definition.Name, "filter": filter, "sink": sink}
 	set(all, "title", o.definition.Title, o.definition.Title != "")
 	set(all, "delivery", delivery, len(delivery) > 0)
@@ -185,6 +214,37 @@ func (p *process) createSubscription(ctx context.Context, conn *connection, docu
 		text += "secret, shown this once: " + plain(secret) + "\n"
 	}
 	return write(p.stdout, text)
+}
+
+func (p *process) rotateSecretCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "rotate-secret REF", Short: "Give a subscription a new signing secret", Args: cobra.ExactArgs(1),
+		Long: "Give a subscription a new signing secret, and print it this once. The one before signs as well for 24 hours, so that the receiver can be changed over.",
+	}
+	conn := p.connect(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		api, err := conn.client()
+		if err != nil {
+			return err
+		}
+		d, err := api.RotateSecret(cmd.Context(), args[0])
+		if err != nil {
+			return fmt.Errorf("subscription %s: %w", args[0], err)
+		}
+		if conn.json() {
+			return writeJSON(p.stdout, d.Document)
+		}
+		var v subscriptionView
+		if err := d.Decode(&v); err != nil {
+			return err
+		}
+		text := "new secret of subscription " + plain(v.Name) + ", shown this once: " + plain(v.Sink.Secret) + "\n"
+		if v.PreviousUntil != "" {
+			text += "the one before signs as well until " + plain(v.PreviousUntil) + "\n"
+		}
+		return write(p.stdout, text)
+	}
+	return cmd
 }
 
 func (p *process) testSubscriptionCommand() *cobra.Command {

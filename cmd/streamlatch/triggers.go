@@ -13,9 +13,10 @@ import (
 
 func (p *process) triggersCommand() *cobra.Command {
 	return family(
-		&cobra.Command{Use: "triggers", Aliases: []string{"trigger"}, Short: "List, show, create and delete triggers"},
+		&cobra.Command{Use: "triggers", Aliases: []string{"trigger"}, Short: "List, show, create and delete triggers, and see what they wait for and fired"},
 		p.listTriggersCommand(), p.showCommand(client.Trigger), p.createTriggerCommand(),
 		p.deleteCommand(client.Trigger, "dropped_partials", "keys for which something was recorded"),
+		p.partialsCommand(), p.firingsCommand(),
 	)
 }
 

@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/streamlatch/streamlatch/httpapi"
+	"github.com/streamlatch/streamlatch/keyring"
 	"github.com/streamlatch/streamlatch/redisstore"
 	"github.com/streamlatch/streamlatch/router"
 	"github.com/streamlatch/streamlatch/webhook"
@@ -191,6 +192,17 @@ func setTargets(c *config, value []string) error {
 	return nil
 }
 
+func setPorts(c *config, value []string) error {
+	for _, text := range value {
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || n == 0 {
+			return fmt.Errorf("%q is not a port from 1 to 65535", text)
+		}
+		c.Ports = append(c.Ports, uint16(n))
+	}
+	return nil
+}
+
 func setSchedule(c *config, value []string) error {
 	c.API.Rules.Delivery.Retry.Schedule = nil
 	for _, step := range value {
@@ -277,6 +289,29 @@ func parseKeys(text []byte) (keys []httpapi.Key, err error) {
 		keys = append(keys, k)
 	}
 	return keys, nil
+}
+
+func setSecretsKeys(c *config, value []string) error {
+	if _, err := keyring.New(value...); err != nil {
+		return reason(err)
+	}
+	c.secretsKeys = append(c.secretsKeys, value...)
+	return nil
+}
+
+func setSecretsKeyFile(c *config, value []string) error {
+	text, err := os.ReadFile(value[0])
+	if err != nil {
+		return fmt.Errorf("read the keys: %w", err)
+	}
+	keys := strings.Fields(string(text))
+	if len(keys) == 0 {
+		return fmt.Errorf("%s holds no key", value[0])
+	}
+	if err := setSecretsKeys(c, keys); err != nil {
+		return fmt.Errorf("%s: %w", value[0], err)
+	}
+	return nil
 }
 
 // isLoopback tells whether an address to listen on can be reached from this machine only.

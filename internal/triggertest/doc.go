@@ -1,0 +1,2 @@
+// Package triggertest makes random triggers and events, for tests that compare an evaluator with router.Model.
+package triggertest
