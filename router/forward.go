@@ -61,7 +61,12 @@ func (f Forwarded) behind(c Cursor) (Forwarded, bool) {
 	return f, len(f.Offers) > 0
 }
 
-// compareAll orders cursors by the order in which partials meet events: by accept time, then by number, then by partition, then by target.
+// compareAll orders positions of all partitions as partials meet events: by accept time, then by number, then by partition.
+func (p Position) compareAll(q Position) int {
+	return cmp.Or(p.Compare(q), cmp.Compare(p.Partition, q.Partition))
+}
+
+// compareAll orders cursors likewise, and then by target.
 func (c Cursor) compareAll(d Cursor) int {
 	return cmp.Or(c.Position.compareAll(d.Position), strings.Compare(c.Target, d.Target))
 }
