@@ -109,6 +109,11 @@ func TestThroughAFailoverOfSentinelsTheSameFires(t *testing.T) {
 func failOverSentinels(t *testing.T, wait int) {
 	master, second := withReplica(t)
 	sentinel := startSentinel(t, master.Addr())
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the first master:\n%s\nthe second:\n%s", master.Log(), second.Log())
+		}
+	})
 	namespace := redistest.Namespace(t)
 	replica := func() *redisstore.Store {
 		return open(t, "", at("redis+sentinel://"+sentinel.Options().Addr+"/main"), waiting, func(c *redisstore.Config) { c.Namespace, c.WaitReplicas = namespace, wait })
