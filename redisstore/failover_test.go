@@ -109,11 +109,6 @@ func TestThroughAFailoverOfSentinelsTheSameFires(t *testing.T) {
 func failOverSentinels(t *testing.T, wait int) {
 	master, second := withReplica(t)
 	sentinel := startSentinel(t, master.Addr())
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the first master:\n%s\nthe second:\n%s", master.Log(), second.Log())
-		}
-	})
 	namespace := redistest.Namespace(t)
 	replica := func() *redisstore.Store {
 		return open(t, "", at("redis+sentinel://"+sentinel.Options().Addr+"/main"), waiting, func(c *redisstore.Config) { c.Namespace, c.WaitReplicas = namespace, wait })
@@ -127,6 +122,9 @@ func failOverSentinels(t *testing.T, wait int) {
 	publishers := &insistent{}
 	publishers.publish(publishing, t, d.store, 4)
 	publishers.more(t, 300)
+	eventually(t, func() bool { // else it may not have begun to stream, and be empty
+		return redistest.Client(t, second.Addr()).Exists(t.Context(), redisstore.Key(d.store, "log")).Val() == 1
+	}, "the replica follows")
 	eventually(t, func() bool { return sentinel.Do(t.Context(), "SENTINEL", "FAILOVER", "main").Err() == nil }, "the Sentinel finds the replica fit")
 	awaitRole(t, redistest.Client(t, second.Addr()), "master")
 	require.NoError(t, redistest.Client(t, master.Addr()).ReplicaOf(t.Context(), "127.0.0.1", portOf(t, second.Addr())).Err()) // the Sentinel takes 8 s to
