@@ -195,7 +195,7 @@ func moveSlot(t *testing.T, nodes []*redis.Client, key string) {
 		}
 	}
 	owner := ""
-	for _, line := range strings.Split(must(nodes[0].ClusterNodes(ctx).Result()), "\n") {
+	for line := range strings.SplitSeq(must(nodes[0].ClusterNodes(ctx).Result()), "\n") {
 		fields := strings.Fields(line)
 		for _, part := range fields[min(8, len(fields)):] {
 			var first, last int

@@ -101,7 +101,7 @@ func (s *stored) add(id string, q storedQueue) {
 func rateOf(stored any) map[int64]int {
 	permits := map[int64]int{}
 	text, _ := stored.(string)
-	for _, one := range strings.Fields(text) {
+	for one := range strings.FieldsSeq(text) {
 		date, n, _ := strings.Cut(one, ":")
 		permits[integer(date)] = int(integer(n))
 	}

@@ -494,11 +494,3 @@ func TestAPausedSubscriptionIsNotPulledFrom(t *testing.T) {
 		eventually(t, func() bool { return len(p.pull(t, router.PullRequest{})) > 0 }, "and the rest can be pulled")
 	})
 }
-
-func TestARateIsNothingToASinkThatIsPulledFrom(t *testing.T) {
-	sub := router.Subscription{Sink: router.Sink{Kind: router.PullSink}, Delivery: router.DefaultDelivery()}
-	sub.Delivery.Rate = router.Rate{Limit: 1, Per: router.Duration(time.Hour)}
-	require.Zero(t, sub.Queue().Rate)
-	sub.Sink.Kind = router.WebhookSink
-	require.Equal(t, sub.Delivery.Rate, sub.Queue().Rate)
-}
