@@ -14,7 +14,7 @@ import (
 	"github.com/streamlatch/streamlatch/router"
 )
 
-func (f *fakeTriggers) Partials(_ context.Context, c *router.CompiledTrigger, cursor string, limit int) ([]router.Partial, string, error) {
+func (f *fakeTriggers) Partials(_ context.Context, _ *router.CompiledTrigger, cursor string, limit int) ([]router.Partial, string, error) {
 	if cursor != "" {
 		return nil, "", router.Errorf(router.Invalid, "cursor: not one that this list gave")
 	}

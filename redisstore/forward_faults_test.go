@@ -52,6 +52,13 @@ func (h *harm) next() int {
 	return kind
 }
 
+// least is how often that has happened which has happened least.
+func (h *harm) least() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return min(h.count[callLost], h.count[answerLost], h.count[death])
+}
+
 func (h *harm) end() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -166,7 +173,10 @@ func TestWhateverFailsOnSeveralPartitionsTheSameFiresAsOnOne(t *testing.T) {
 				}
 			})
 		}
-		publishChances(t, d.store, 500)
+		for published := 0; published < 400 || h.least() < 4; published += 100 {
+			require.Less(t, published, 10_000, "no harm is done")
+			publishChances(t, d.store, published, 100)
+		}
 		h.end()
 		last := d.records(t)
 		wait := last[len(last)-1].Position.AcceptedAt().Add(400 * time.Millisecond) // all deadlines have passed then
@@ -175,22 +185,21 @@ func TestWhateverFailsOnSeveralPartitionsTheSameFiresAsOnOne(t *testing.T) {
 		end()
 		replicas.Wait()
 		t.Logf("of %d calls %d were lost, %d answers, and %d replicas", h.count[unharmed], h.count[callLost], h.count[answerLost], h.count[death])
-		require.Greater(t, min(h.count[callLost], h.count[answerLost], h.count[death]), 3, "the test does what it says")
-		require.Equal(t, sequential(t, d.records(t), time.Now().UnixMilli()-labStart, kinds...), d.fired(t))
+		require.Greater(t, d.requireModel(t, time.Now()), 20)
 		deadLetters(t, d.store, 0)
 	})
 }
 
-// publishChances publishes random events, by several publishers at once.
-func publishChances(t *testing.T, s *redisstore.Store, events int) {
+// publishChances publishes random events behind so many others, by several publishers at once.
+func publishChances(t *testing.T, s *redisstore.Store, others, events int) {
 	t.Helper()
 	var next atomic.Int64
 	var publishers sync.WaitGroup
 	for p := range uint64(4) {
-		rng := rand.New(rand.NewPCG(p, 0))
+		rng := rand.New(rand.NewPCG(p, uint64(others)))
 		publishers.Go(func() {
 			for n := int(next.Add(1)); n <= events; n = int(next.Add(1)) {
-				appendOne(t, s, chance(t, rng, n))
+				appendOne(t, s, chance(t, rng, others+n))
 			}
 		})
 	}

@@ -103,7 +103,7 @@ func TestAMarkIsNeverAheadOfAnEventThatIsNotForwarded(t *testing.T) {
 		require.EqualValues(t, labStart, mark(far), "one waits")
 		amid := router.Cursor{Position: first, Target: "trg_"}
 		passed(router.Cursor{}, amid)
-		require.EqualValues(t, first.MS, mark(far), "the rest of its targets wait")
+		require.Equal(t, first.MS, mark(far), "the rest of its targets wait")
 		passed(amid, router.Cursor{Position: first})
 		require.EqualValues(t, labStart+200, mark(far))
 		d.set(150) // as after a failover to a slower clock

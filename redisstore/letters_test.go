@@ -66,6 +66,9 @@ func TestARedrivenDeadLetterKeepsItsIDAndItsAttemptsAndHasANewSchedule(t *testin
 		require.Equal(t, map[string]int64{"redriven": 3}, o.Progress)
 		after, _ := allDead(t, s, router.DeadLetterFilter{}, 10)
 		require.Empty(t, after)
+		whole, err := s.Status(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, whole.Dead)
 		due, _, err := s.DueQueues(t.Context(), 0, router.WebhookSink, 10)
 		require.NoError(t, err)
 		require.Equal(t, []string{sub.ID}, due)
@@ -244,6 +247,11 @@ func TestACallThatIsRepeatedRedrivesNothingTwice(t *testing.T) {
 		require.NoError(t, err)
 		require.NotEqual(t, first.ID, third.ID)
 		require.Zero(t, third.Total, "they are no dead letters any more")
+		for _, o := range []router.Operation{third, other} {
+			require.NoError(t, s.EndOperation(t.Context(), o))
+		}
+		c := redistest.Client(t, addr)
+		require.Zero(t, c.Exists(t.Context(), redisstore.Key(s, "ops"), redisstore.Key(s, "ops:same")).Val(), "nothing is left of what has ended")
 	})
 }
 

@@ -262,6 +262,9 @@ func (w *world) partitionStatus(p *modelPartition) router.PartitionStatus {
 	if p.leaseEnds > w.m.now {
 		s.Owner = p.owner
 	}
+	if len(w.m.partitions) > 1 {
+		s.Forwarded = &router.ForwardedStatus{WaitsFor: []int{}} // there are no triggers
+	}
 	if s.End.Compare(s.Cursor) > 0 {
 		s.Lag = int64(len(p.log)) - p.routed
 		i := slices.IndexFunc(log, func(q router.Position) bool { return q.Compare(s.Cursor) > 0 })

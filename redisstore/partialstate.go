@@ -104,7 +104,7 @@ func (d *stateReader) number(width int) int64 {
 
 func (d *stateReader) position() router.Position {
 	ms, place, n := d.number(positionWidth-10), d.number(10), int64(d.partitions)
-	return router.Position{Partition: int(place % n), MS: ms, Seq: uint64(place / n)} //nolint:gosec // ten digits
+	return router.Position{Partition: int(place % n), MS: ms, Seq: uint64(place / n)}
 }
 
 func (d *stateReader) refs(n int) (refs []router.LeafEvent) {

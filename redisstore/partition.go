@@ -50,7 +50,11 @@ func cursorOf(partition int, id, target string) (router.Cursor, error) {
 // Apply applies a batch; see router.PartitionStore.
 func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, error) {
 	keys, args := s.applyCall(b)
-	reply, err := s.run(ctx, s.scripts.Apply, keys, args...)
+	script := s.scripts.Apply
+	if len(b.Work.Triggers) > 0 {
+		script = s.scripts.ApplyWork
+	}
+	reply, err := s.run(ctx, script, keys, args...)
 	if err != nil {
 		return router.Applied{}, unavailable(err, "apply a batch")
 	}

@@ -228,6 +228,27 @@ func TestWhatAReplayQueuesSurvivesTrimmingAndWhatIsGoneIsPassedOver(t *testing.T
 	})
 }
 
+func TestWhatIsReplayedWhileTheLogIsBeingTrimmedKeepsItsEvent(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		sub := create(t, s, "late", "x.*")
+		at := appendOne(t, s, event(t, "a", "x.y"))
+		c := redistest.Client(t, addr)
+		require.NoError(t, c.HSet(t.Context(), redisstore.Key(s, "state"), "horizon", at.ID()).Err()) // all queues were gone through; trimming is next
+		o, err := s.BeginOperation(t.Context(), router.Operation{Kind: router.ReplayOperation, Replay: router.ReplayRequest{Subscription: sub.ID}})
+		require.NoError(t, err)
+		page := router.ReplayPage{Operation: o.ID, Suffix: o.Suffix, Queue: sub.Queue(), To: router.ReplayCursor{Ended: true}, Events: []router.Position{at}}
+		require.NoError(t, s.Replay(t.Context(), 0, page))
+		require.NoError(t, c.Del(t.Context(), redisstore.Key(s, "log")).Err())
+		redisstore.Forget(s)
+		found, err := s.LoadEvents(t.Context(), 0, []router.Position{at})
+		require.NoError(t, err)
+		require.NoError(t, found[0].Err)
+		settle(t, s, router.Settlement{Claimed: claim(t, s, 0, sub, 1)[0], Verdict: router.Delivered, Attempt: success(time.Now())})
+		require.Zero(t, c.Exists(t.Context(), redisstore.Key(s, "copies"), redisstore.Key(s, "holds")).Val())
+	})
+}
+
 func TestAReplayOfADeletedSubscriptionFails(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addr string) {
 		s := open(t, addr)

@@ -159,22 +159,44 @@ func (d *spread) fired(t testing.TB) (firings []string) {
 	return firings
 }
 
-// sequential is what fires where one partition has all of these events in their order, accepted when they were.
-func sequential(t *testing.T, records []router.Record, until int64, documents ...string) []string {
+// requireModel checks that everything is as the reference model has it that meets all events in their order: firings, byte for byte, what is recorded, and what is
+// counted, when all deadlines before a time are settled. It returns how much fired.
+func (d *spread) requireModel(t testing.TB, at time.Time) (firings int) {
 	t.Helper()
-	d := miniSpread(t, 1)
-	d.define(t, documents...)
-	for _, r := range records {
-		if !isFiring(r) {
-			d.publish(t, r.Position.MS-labStart, r.Event)
+	records := d.records(t)
+	triggers, err := d.store.Triggers(t.Context(), "", 100)
+	require.NoError(t, err)
+	for _, one := range triggers {
+		c, err := one.Compile()
+		require.NoError(t, err)
+		model := router.NewModel(c, router.ModelConfig{Partitions: d.store.Partitions()})
+		var want, got []string
+		for _, r := range records {
+			require.NoError(t, r.Err)
+			if r.Event.Source() == c.EmitSource() {
+				got = append(got, eventText(r.Event))
+			}
+			want = append(want, firingTexts(t, model.Offer(r))...)
 		}
+		want = append(want, firingTexts(t, model.Advance(at))...)
+		slices.Sort(want)
+		slices.Sort(got)
+		require.Equal(t, want, got)
+		firings += len(got)
+		left, _, err := d.store.Partials(t.Context(), c, "", 1000)
+		require.NoError(t, err)
+		require.ElementsMatch(t, partialTexts(c, model.Partials(at), at.UnixMilli()), partialTexts(c, left, at.UnixMilli()))
+		status, err := d.store.TriggerStatus(t.Context(), one)
+		require.NoError(t, err)
+		wanted := model.Status()
+		wanted.Partials, status.Partials = 0, 0 // what can be of no use any more may still be there
+		require.Equal(t, wanted, status)
 	}
-	d.set(until)
-	_, stop := start(t, d.store, newSink())
-	d.settled(t)
-	stop()
-	return d.fired(t)
+	return firings
 }
+
+// now is the time that the clock shows.
+func (d *spread) now() time.Time { return time.UnixMilli(labStart + d.ms) }
 
 // scattered is an event whose partition has nothing to do with its order.
 func scattered(t testing.TB, id, typ, order string) router.Event {

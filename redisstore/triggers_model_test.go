@@ -77,8 +77,8 @@ func (l *lab) checkAgainstModel(t require.TestingT, now int64, mostBytes int) {
 	require.NoError(t, err)
 	require.Empty(t, next)
 	require.Equal(t, partialTexts(c, model.Partials(time.UnixMilli(now)), now), partialTexts(c, left, now))
-	wantStatus, gotStatus := model.Status(), router.TriggerStatus{}
-	gotStatus, err = l.store.TriggerStatus(ctx, c.Trigger)
+	wantStatus := model.Status()
+	gotStatus, err := l.store.TriggerStatus(ctx, c.Trigger)
 	require.NoError(t, err)
 	wantStatus.Partials, gotStatus.Partials = 0, 0
 	require.Equal(t, wantStatus, gotStatus)

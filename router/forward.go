@@ -15,7 +15,7 @@ import (
 
 // Where a deployment has several partitions, a trigger's partial need not be where the events are that it waits for: it is at home in the partition that its
 // trigger and key say. The reader of a partition forwards what its events have for triggers to the inboxes of their homes, its own among them, before its
-// cursor moves. There the events of all partitions are merged, in the order of their accept times: see merger, and docs/decisions/0012.
+// cursor moves. There the events of all partitions are merged, in the order of their accept times: see merger, and docs/decisions/0015.
 
 // homeOf is the partition of n where a trigger's partial is at home. It must never change, since partials stand where it said.
 func homeOf(trigger string, key KeyHash, n int) int {
@@ -61,7 +61,7 @@ func (f Forwarded) behind(c Cursor) (Forwarded, bool) {
 	return f, len(f.Offers) > 0
 }
 
-// compareAll orders cursors by the order in which partials meet events: by accept time, then by number, then by partition, then by target.
+// compareAll orders cursors likewise, and then by target.
 func (c Cursor) compareAll(d Cursor) int {
 	return cmp.Or(c.Position.compareAll(d.Position), strings.Compare(c.Target, d.Target))
 }

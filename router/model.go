@@ -49,7 +49,7 @@ func NewModel(c *CompiledTrigger, config ModelConfig) *Model {
 // Enable enables or disables the trigger (12).
 func (m *Model) Enable(enabled bool) { m.enabled = enabled }
 
-// Offer applies the next event of the log, and returns what fires with it.
+// Offer applies the next event of the log, of all partitions in the order of accept times, numbers and partitions, and returns what fires with it.
 func (m *Model) Offer(r Record) []Firing {
 	m.firings = nil
 	for _, o := range m.offersOf(r) {

@@ -120,7 +120,11 @@ local function settled_before()
 end
 
 local plan, work, before, final = {}, nil, nil, nil
-work, arg = read_work(arg, 14 + 3 * #queues)
+if ARGV[arg] == '0' then
+  arg = arg + 1 -- and nothing that evaluates triggers is loaded
+else
+  work, arg = read_work(arg, 14 + 3 * #queues)
+end
 if work then
   if settles then
     before, final = settled_before()

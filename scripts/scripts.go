@@ -37,13 +37,14 @@ const (
 // storesMore are the scripts that must be refused when memory is full, so that the rest still has room.
 var storesMore = map[string]bool{"append": true, "define": true, "replay": true}
 
-// Set is all scripts in one dialect.
+// Set is all scripts in one dialect. Apply and ApplyWork are the same file, and only the second knows how to evaluate triggers: what a script does not need
+// costs it all the same, since each call makes every function anew.
 type Set struct {
-	Append, Rotate, Apply, Claim, Settle, Lease, Release, Due     *Script
-	Announce, Define, Init, Register, Horizon, Keep, Trim, Purge  *Script
-	Expire, Permit, Drop, Partials, Reseal, Pause, Resume, Extend *Script
-	Find, Hasten, Count, Forward, Mark, Inbox, Merge, Redrive     *Script
-	Discard, Begin, Turn, Finish, Replay                          *Script
+	Append, Rotate, Apply, ApplyWork, Claim, Settle, Lease, Release *Script
+	Due, Announce, Define, Init, Register, Horizon, Keep, Trim      *Script
+	Purge, Expire, Permit, Drop, Partials, Reseal, Pause, Resume    *Script
+	Extend, Find, Hasten, Count, Forward, Mark, Inbox, Merge        *Script
+	Redrive, Discard, Begin, Turn, Finish, Replay                   *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -52,37 +53,36 @@ func Load(d Dialect) *Set {
 	for _, name := range []string{"partial", "condition", "firing", "shortcut", "join"} {
 		evaluation += read(name)
 	}
-	script := func(name string) *Script {
-		source := common + read(name)
-		if name == "apply" || name == "merge" {
-			source = common + evaluation + read(name)
-		}
+	build := func(name, with string) *Script {
+		source := common + with + read(name)
 		if d == Redis {
 			source = shebang(name) + source
 		}
 		sum := sha1.Sum([]byte(source)) //nolint:gosec // see the import
 		return &Script{Name: name, Source: source, Hash: hex.EncodeToString(sum[:])}
 	}
+	script := func(name string) *Script { return build(name, "") }
+	evaluating := func(name string) *Script { return build(name, evaluation) }
 	return &Set{
-		Append: script("append"), Rotate: script("rotate"), Apply: script("apply"), Claim: script("claim"), Settle: script("settle"),
-		Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"), Define: script("define"),
-		Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"), Trim: script("trim"),
-		Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"), Partials: script("partials"),
-		Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Extend: script("extend"), Find: script("find"),
-		Hasten: script("hasten"), Count: script("count"), Forward: script("forward"), Mark: script("mark"), Inbox: script("inbox"),
-		Merge: script("merge"), Redrive: script("redrive"), Discard: script("discard"), Begin: script("begin"), Turn: script("turn"),
-		Finish: script("finish"), Replay: script("replay"),
+		Append: script("append"), Rotate: script("rotate"), Apply: script("apply"), ApplyWork: evaluating("apply"), Claim: script("claim"),
+		Settle: script("settle"), Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"),
+		Define: script("define"), Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"),
+		Trim: script("trim"), Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"),
+		Partials: script("partials"), Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Extend: script("extend"),
+		Find: script("find"), Hasten: script("hasten"), Count: script("count"), Forward: script("forward"), Mark: script("mark"),
+		Inbox: script("inbox"), Redrive: script("redrive"), Discard: script("discard"), Begin: script("begin"), Turn: script("turn"),
+		Finish: script("finish"), Replay: script("replay"), Merge: evaluating("merge"),
 	}
 }
 
 // All lists the scripts of a set.
 func (s *Set) All() []*Script {
 	return []*Script{
-		s.Append, s.Rotate, s.Apply, s.Claim, s.Settle, s.Lease, s.Release, s.Due,
-		s.Announce, s.Define, s.Init, s.Register, s.Horizon, s.Keep, s.Trim, s.Purge,
-		s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume, s.Extend,
-		s.Find, s.Hasten, s.Count, s.Forward, s.Mark, s.Inbox, s.Merge, s.Redrive,
-		s.Discard, s.Begin, s.Turn, s.Finish, s.Replay,
+		s.Append, s.Rotate, s.Apply, s.ApplyWork, s.Claim, s.Settle, s.Lease, s.Release,
+		s.Due, s.Announce, s.Define, s.Init, s.Register, s.Horizon, s.Keep, s.Trim,
+		s.Purge, s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume,
+		s.Extend, s.Find, s.Hasten, s.Count, s.Forward, s.Mark, s.Inbox, s.Merge,
+		s.Redrive, s.Discard, s.Begin, s.Turn, s.Finish, s.Replay,
 	}
 }
 

@@ -133,3 +133,13 @@ func TestOnlyScriptsThatStoreMoreAreRefusedWhenMemoryIsFull(t *testing.T) {
 		require.False(t, strings.HasPrefix(s.Source, "#!"), s.Name)
 	}
 }
+
+// Each call of a script makes all of its functions anew: evaluating triggers has so many that they cost more than the rest of apply.
+func TestApplyWithoutTriggersDoesNotCarryTheirEvaluation(t *testing.T) {
+	for _, d := range []scripts.Dialect{scripts.Redis, scripts.Plain} {
+		set := scripts.Load(d)
+		require.Contains(t, set.ApplyWork.Source, "local function read_work(")
+		require.NotContains(t, set.Apply.Source, "local function read_work(")
+		require.Less(t, 3*strings.Count(set.Apply.Source, "function"), strings.Count(set.ApplyWork.Source, "function"))
+	}
+}

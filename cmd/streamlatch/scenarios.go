@@ -47,8 +47,8 @@ removed in the end.`,
 		if err != nil {
 			return err
 		}
-		err = p.runScenarios(cmd.Context(), scenarios, runner, format)
-		return errors.Join(err, runner.close())
+		defer runner.close()
+		return p.runScenarios(cmd.Context(), scenarios, runner, format)
 	}
 	return cmd
 }
@@ -182,11 +182,10 @@ func newScenarioRunner(ctx context.Context, redis string) (*scenarioRunner, erro
 	return r, ctx.Err()
 }
 
-func (r *scenarioRunner) close() error {
+func (r *scenarioRunner) close() {
 	if r.embedded != nil {
 		r.embedded.Close()
 	}
-	return nil
 }
 
 func (r *scenarioRunner) run(ctx context.Context, s fileScenario) ([]scenarioResult, error) {

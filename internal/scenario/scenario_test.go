@@ -3,7 +3,6 @@ package scenario_test
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -103,6 +102,6 @@ func TestWhatIsWrongInAScenarioIsSaidWithItsPlace(t *testing.T) {
 	} {
 		_, err := scenario.Parse([]byte(text))
 		require.Error(t, err, text)
-		require.True(t, strings.Contains(err.Error(), want), "%s: %v", text, err)
+		require.ErrorContains(t, err, want, text)
 	}
 }

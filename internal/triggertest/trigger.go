@@ -91,7 +91,7 @@ func (g *generator) node(depth int, windowed bool) document {
 	case "any":
 		return document{"any": g.children(depth, windowed)}
 	case "absent":
-		return g.absent(depth, windowed)
+		return g.absent(depth)
 	}
 	d := document{}
 	windowed = g.within(d, 4) || windowed
@@ -112,7 +112,7 @@ func (g *generator) children(depth int, windowed bool) []document {
 	return list
 }
 
-func (g *generator) absent(depth int, windowed bool) document {
+func (g *generator) absent(depth int) document {
 	d := document{"absent": g.leaf(true), "within": g.duration(15)}
 	if g.chance(4) {
 		return d
