@@ -202,3 +202,49 @@ func TestAnEndpointThatFailsForTooLongHasItsSubscriptionDisabled(t *testing.T) {
 		})
 	}
 }
+
+func TestAProbeThatSaysNothingOfTheEndpointIsFollowedByAnotherAtOnce(t *testing.T) {
+	mini := redistest.Mini(t)
+	now := time.UnixMilli(1_700_000_000_000).UTC()
+	mini.SetTime(now)
+	s := open(t, mini.Addr())
+	sub := guarded(t, s, router.Breaker{Failures: 1, Pause: router.Duration(time.Second)})
+	q := router.Queue{Subscription: sub.ID, Kind: router.WebhookSink, Enabled: true, MaxInFlight: 5, Breaker: sub.Delivery.Breaker}
+	p := appendOne(t, s, event(t, "a", "x.y"))
+	d, err := s.Definitions(t.Context(), 0)
+	require.NoError(t, err)
+	apply := func(from, to router.Position) router.Applied {
+		enqueue := router.Enqueue{Queue: q, Entries: []router.Position{to}, Take: 1, Lease: time.Minute}
+		applied, err := s.Apply(t.Context(), router.Batch{
+			From: router.Cursor{Position: from}, To: router.Cursor{Position: to}, Token: d.Tokens[0], Events: 1, Enqueues: []router.Enqueue{enqueue},
+		})
+		require.NoError(t, err)
+		return applied
+	}
+	settle := func(claimed []router.Claimed, change router.Settlement) {
+		require.Len(t, claimed, 1)
+		change.Claimed = claimed[0]
+		_, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{change})
+		require.NoError(t, err)
+	}
+	claim := func() []router.Claimed {
+		claimed, _, err := s.ClaimDeliveries(t.Context(), 0, []router.Claim{{Queue: q, Max: 5, Lease: time.Minute}})
+		require.NoError(t, err)
+		return claimed
+	}
+	fault := router.Settlement{Verdict: router.Retrying, Fault: true, Attempt: router.Attempt{Outcome: router.OutcomeReset}}
+
+	settle(apply(router.Position{}, p).Claimed, fault)
+	require.Equal(t, now.Add(time.Second), breakerOf(t, s, sub.ID).NextProbe)
+	next := appendOne(t, s, event(t, "b", "x.y"))
+	require.Empty(t, apply(p, next).Claimed, "nothing is leased past an open breaker")
+	require.Empty(t, claim())
+	now = now.Add(time.Second)
+	mini.SetTime(now)
+	settle(claim(), router.Settlement{Unstarted: true})
+	require.Equal(t, now, breakerOf(t, s, sub.ID).NextProbe)
+	probe := claim()
+	require.Empty(t, claim(), "one at a time")
+	settle(probe, fault)
+	require.Equal(t, now.Add(2*time.Second), breakerOf(t, s, sub.ID).NextProbe, "the pause doubles with each probe that failed")
+}

@@ -222,7 +222,6 @@ var listed = []mutation{
 	{"claim", "== 1 or redis.call('HEXISTS', paused, queue.subscription) == 1 then", "== 1 then"},
 	{"claim", "    reschedule(KEYS[i]", "    ;(function() end)(KEYS[i]"},
 	{"claim", "redis.call('HSETNX', queue.lanes, lane, entry) == 1", "true"},
-	{"claim", "  keep(queue, entry)\n  return false", "  return false"},
 	{"claim", "looked_at < math.max(want, most_looked_at)", "looked_at < want"},
 	{"claim", "int(want - #fresh)", "int(want)"},
 	{"claim", "begin_probe(queue.breaker, tried[1] and tried[1][1] or fresh[1], expires)", "begin_probe(queue.breaker, fresh[1] or tried[1][1], expires)"},
