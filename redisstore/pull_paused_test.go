@@ -19,22 +19,27 @@ func TestAPausedSubscriptionIsNotPulledFrom(t *testing.T) {
 		p.publish(t, 4)
 		had := p.pull(t, router.PullRequest{Max: 2})
 		require.Len(t, had, 2)
+		c := redistest.Client(t, addr)
+		asleep := func() {
+			for partition := range p.store.Partitions() {
+				key := strings.Replace(redisstore.Key(p.store, "pulls"), "{0}", fmt.Sprintf("{%d}", partition), 1)
+				require.Empty(t, c.ZRange(t.Context(), key, 0, -1).Val(), "nobody is woken for it")
+			}
+		}
 		require.NoError(t, p.store.PauseSubscription(t.Context(), p.sub.ID))
 		require.Equal(t, router.StoppedByOperator, p.status(t).Paused.Reason)
+		asleep()
 
-		require.Empty(t, p.pull(t, router.PullRequest{}))
-		require.Equal(t, []bool{true}, p.nack(t, 0, had[0].Receipt), "what is under way can be answered")
+		require.Equal(t, []bool{true}, p.nack(t, time.Hour, had[0].Receipt), "what is under way can be answered")
+		asleep()
 		good, _, err := p.router.Extend(t.Context(), p.sub, []router.Receipt{had[1].Receipt}, router.PullExtension{})
 		require.NoError(t, err)
 		require.Equal(t, []bool{true}, good)
+		asleep()
 		_, err = p.store.HastenDelivery(t.Context(), had[0].ID)
 		require.NoError(t, err)
+		asleep()
 		require.Empty(t, p.pull(t, router.PullRequest{Max: 10}))
-		c := redistest.Client(t, addr)
-		for partition := range p.store.Partitions() {
-			key := strings.Replace(redisstore.Key(p.store, "pulls"), "{0}", fmt.Sprintf("{%d}", partition), 1)
-			require.Empty(t, c.ZRange(t.Context(), key, 0, -1).Val(), "nobody is woken for it")
-		}
 
 		woken := make(chan []router.Pulled, 1)
 		go func() {
