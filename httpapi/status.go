@@ -162,8 +162,28 @@ type subscriptionStatusView struct {
 	LastSuccess   moment           `json:"last_success"`
 	LastFailure   moment           `json:"last_failure"`
 	LastError     string           `json:"last_error,omitempty"`
+	Breaker       breakerView      `json:"breaker"`
 	Paused        *pauseView       `json:"paused"`
 	HandledBy     *[]string        `json:"handled_by,omitempty"`
+}
+
+// breakerView tells how the endpoint is doing.
+type breakerView struct {
+	State        string `json:"state"`
+	Failures     int64  `json:"failures"`
+	FailingSince moment `json:"failing_since"`
+	NextProbe    moment `json:"next_probe"`
+}
+
+func showBreaker(b router.BreakerStatus) breakerView {
+	v := breakerView{State: "closed", Failures: b.Failures, FailingSince: moment(b.FailingSince), NextProbe: moment(b.NextProbe)}
+	switch {
+	case b.Probing:
+		v.State = "probing"
+	case !b.NextProbe.IsZero():
+		v.State = "open"
+	}
+	return v
 }
 
 type pauseView struct {
@@ -175,6 +195,7 @@ func showSubscriptionStatus(sub router.Subscription, st router.SubscriptionStatu
 	v := subscriptionStatusView{
 		Backlog: st.Backlog, OldestPending: moment(st.OldestPending), InFlight: st.InFlight, Retrying: st.Retrying, Delivered: st.Delivered, Dead: st.Dead,
 		NotQueued: st.NotQueued, LastSuccess: moment(st.LastSuccess), LastFailure: moment(st.LastFailure), LastError: st.LastError,
+		Breaker: showBreaker(st.Breaker),
 	}
 	if !st.OldestPending.IsZero() {
 		age := router.Duration(max(0, now.Sub(st.OldestPending)).Round(time.Millisecond))

@@ -317,8 +317,26 @@ func TestASubscriptionIsShownWithTheStateOfItsQueues(t *testing.T) {
 	require.Equal(t, map[string]any{
 		"backlog": 5.0, "in_flight": 2.0, "retrying": 1.0, "dead": 3.0, "delivered": 100.0, "not_queued": 4.0, "oldest_pending": "2024-11-20T18:40:00.000Z",
 		"backlog_age": "1m30s", "paused": nil,
+		"breaker":      map[string]any{"state": "closed", "failures": 0.0, "failing_since": nil, "next_probe": nil},
 		"last_success": "2024-11-20T18:40:00.000Z", "last_failure": nil, "last_error": "connection refused",
 	}, a.do("GET", "/v1/subscriptions/billing", "").want(200).get("status"))
+}
+
+func TestTheStatusShowsTheBreaker(t *testing.T) {
+	a := newAPI(t)
+	a.do("POST", "/v1/subscriptions", billing).want(201)
+	at := time.UnixMilli(1_732_128_000_000)
+	for state, b := range map[string]router.BreakerStatus{
+		"closed":  {Failures: 12, FailingSince: at},
+		"open":    {Failures: 12, FailingSince: at, NextProbe: at},
+		"probing": {Failures: 12, FailingSince: at, NextProbe: at, Probing: true},
+	} {
+		a.store.breaker = b
+		got := a.do("GET", "/v1/subscriptions/billing", "").want(200)
+		require.Equal(t, state, got.get("status", "breaker", "state"))
+		require.EqualValues(t, 12, got.get("status", "breaker", "failures"))
+		require.Equal(t, "2024-11-20T18:40:00.000Z", got.get("status", "breaker", "failing_since"))
+	}
 }
 
 func TestPausingAndResumingAnswerWithTheSubscriptionAndItsStatus(t *testing.T) {

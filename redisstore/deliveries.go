@@ -50,13 +50,32 @@ func (s *Store) Delivery(ctx context.Context, id string) (router.DeliveryRecord,
 }
 
 func (s *Store) findDelivery(ctx context.Context, d delivery) (r router.DeliveryRecord, ok bool, err error) {
-	partition, id, name := d.entry.Position.Partition, d.subscription, entryName(d.entry)
+	r, _, ok, err = s.locateDelivery(ctx, d)
+	return r, ok, err
+}
+
+// locateDelivery finds a delivery under its own name, or under that which it has in an ordered queue, and returns which one that was.
+func (s *Store) locateDelivery(ctx context.Context, d delivery) (r router.DeliveryRecord, name string, ok bool, err error) {
+	partition := d.entry.Position.Partition
 	if partition >= len(s.keys) {
-		return r, false, nil
+		return r, "", false, nil
 	}
-	k := s.keys[partition]
-	keys := []string{k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.successes(id), k.dead()}
-	reply, err := s.run(ctx, s.scripts.Find, keys, name, name+" "+id)
+	name = entryName(d.entry)
+	if r, ok, err = s.findNamed(ctx, d, name); ok || err != nil {
+		return r, name, ok, err
+	}
+	names, err := s.lanedNames(ctx, partition, []router.Entry{d.entry})
+	if err != nil || names[0] == name {
+		return r, name, false, err
+	}
+	r, ok, err = s.findNamed(ctx, d, names[0])
+	return r, names[0], ok, err
+}
+
+func (s *Store) findNamed(ctx context.Context, d delivery, name string) (r router.DeliveryRecord, ok bool, err error) {
+	id, k := d.subscription, s.keys[d.entry.Position.Partition]
+	keys := []string{k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.successes(id), k.dead(), k.waiting(id)}
+	reply, err := s.run(ctx, s.scripts.Find, keys, name, entryName(d.entry)+" "+id)
 	if err != nil {
 		return r, false, unavailable(err, "look for a delivery")
 	}
@@ -82,6 +101,8 @@ func (d delivery) read(words []string) (r router.DeliveryRecord, ok bool, err er
 	case "waiting":
 		r, err = d.waiting(in.word())
 		r.Next = moment(in.word())
+	case "behind":
+		r, err = d.waiting(in.word())
 	case "fresh":
 		r = d.record(router.DeliveryPending, nil)
 	case "dead":
@@ -152,9 +173,13 @@ func (s *Store) HastenDelivery(ctx context.Context, id string) (router.DeliveryR
 	if err != nil {
 		return r, err
 	}
+	_, name, _, err := s.locateDelivery(ctx, delivery{sub.ID, entry})
+	if err != nil {
+		return r, err
+	}
 	k, q := s.keys[entry.Position.Partition], sub.Queue()
 	keys := []string{k.gone(), s.scheduleKey(entry.Position.Partition, q.Kind), k.fresh(sub.ID), k.retries(sub.ID), k.leases(sub.ID), k.paused()}
-	if _, err := s.run(ctx, s.scripts.Hasten, keys, sub.ID, q.MaxInFlight, entryName(entry)); err != nil {
+	if _, err := s.run(ctx, s.scripts.Hasten, keys, sub.ID, q.MaxInFlight, name); err != nil {
 		return r, unavailable(err, "make a delivery due")
 	}
 	return s.Delivery(ctx, id)
@@ -182,6 +207,7 @@ func (s *Store) Deliveries(ctx context.Context, filter router.DeliveryFilter, cu
 const (
 	partLeases = iota
 	partRetries
+	partBehind // others of their lanes
 	partFresh
 	partDelivered
 	partsOfQueue
@@ -343,7 +369,7 @@ func (l *deliveryList) addOfQueue(ctx context.Context) error {
 func (l *deliveryList) wants(part int) bool {
 	waits := l.filter.Status == router.DeliveryPending || l.filter.Status == router.DeliveryRetrying
 	switch part {
-	case partLeases, partRetries:
+	case partLeases, partRetries, partBehind:
 		return l.filter.Status == "" || waits
 	case partFresh:
 		return l.filter.Status == "" || l.filter.Status == router.DeliveryPending
@@ -358,12 +384,13 @@ func (l *deliveryList) readPart(ctx context.Context, n int64) (found []router.De
 		return nil, 0, nil
 	}
 	k, id, first, last := l.store.keys[l.at.partition], l.at.subscription, l.at.offset, l.at.offset+n-1
-	if l.at.part == partLeases || l.at.part == partRetries {
-		key := k.leases(id)
-		if l.at.part == partRetries {
-			key = k.retries(id)
-		}
-		return l.readWaiting(ctx, key, first, last)
+	switch l.at.part {
+	case partLeases:
+		return l.readWaiting(ctx, k.leases(id), first, last)
+	case partRetries:
+		return l.readWaiting(ctx, k.retries(id), first, last)
+	case partBehind:
+		return l.readWaiting(ctx, k.waiting(id), first, last)
 	}
 	key := k.fresh(id)
 	if l.at.part == partDelivered {
@@ -405,6 +432,7 @@ func (l *deliveryList) readWaiting(ctx context.Context, key string, first, last 
 	names := make([]string, 0, 2*len(entries))
 	for _, z := range entries {
 		name, _ := z.Member.(string)
+		name = name[strings.LastIndexByte(name, ' ')+1:] // behind others, its lane and its position stand before it
 		names = append(names, name, name+receiptSuffix)
 	}
 	texts, err := l.store.reader.HMGet(ctx, l.store.keys[l.at.partition].attempts(l.at.subscription), names...).Result()
@@ -422,9 +450,10 @@ func (l *deliveryList) readWaiting(ctx context.Context, key string, first, last 
 			return nil, 0, fmt.Errorf("delivery %q: %w", r.ID, err)
 		}
 		at := time.UnixMilli(int64(z.Score)).UTC()
-		if l.at.part == partRetries {
+		switch l.at.part {
+		case partRetries:
 			r.Next = at
-		} else {
+		case partLeases:
 			note, _ := texts[2*i+1].(string)
 			r.LeaseUntil = at
 			r.Worker, r.Progress, r.Note = readReceiptNote(note)

@@ -30,6 +30,8 @@ import (
 //	announced      list    the last 200 changes of definitions: version and last ID     permanent
 //	gone           hash    deleted subscription → last ID that may be queued for it       until its queue is removed
 //	paused         hash    paused subscription → since when, a space, and the reason      until it is resumed
+//	open           hash    subscription whose home this is and whose breaker is open →    until it is closed
+//	                       from when on it lets an attempt through
 //	q:<sub>        list    fresh deliveries: entries in log order                         until taken
 //	r:<sub>        zset    entry → when it is tried again                                 until taken
 //	l:<sub>        zset    entry → when its lease runs out, which also names the lease     until settled
@@ -40,6 +42,9 @@ import (
 //	                       each that failed before
 //	c:<sub>        hash    counters: popped (entries ever taken from q), delivered, dead, the subscription's
 //	                       not_queued, last_success, last_failure, last_error
+//	o:<sub>        hash    of an ordered queue: lane → the entry that is its first, which no other   while it is not done
+//	                       one of the lane is leased before
+//	w:<sub>        zset    lane + " " + position + " " + entry, behind others of its lane   until it is its first
 //	triggers       zset    trigger + ":" + generation → when to look at its partials:     while it has any
 //	                       no later than the first of them needs it, or +inf
 //	t:<trg>:<gen>  zset    hash of a key → the next deadline of its partial, or when      while it has partials
@@ -54,6 +59,8 @@ import (
 //	o:<op>         hash    how far an operation is in this partition: cursor; end; what     a week after its last step
 //	                       it has done
 //	p:<sub>        zset    permits in flight, in the subscription's home partition        until given back
+//	b:<sub>        hash    its breaker, in the same place: failures in a row, since when, until a delivery is made
+//	                       pauses: how often a probe failed, probe: the one under way
 //	n:<sub>        string  permits of its rate that count, in the same place              until they do not
 //
 // Only in partition 0:
@@ -75,7 +82,7 @@ import (
 //	replicas       hash    replica → what it says of itself                               while it says so
 //	replicas:seen  zset    replica → when it said so                                      while it says so
 //
-// An entry is a stream ID, followed by a suffix where an event is delivered to a subscription more than once.
+// An entry is a stream ID, followed by a suffix where an event is delivered to a subscription more than once, and in an ordered queue by "#" and its lane.
 type keys struct {
 	prefix string // "sl:{0}:"
 }
@@ -96,6 +103,7 @@ func (k keys) deadAt() string    { return k.prefix + "dead_at" }
 func (k keys) gone() string      { return k.prefix + "gone" }
 func (k keys) announced() string { return k.prefix + "announced" }
 func (k keys) paused() string    { return k.prefix + "paused" }
+func (k keys) open() string      { return k.prefix + "open" }
 
 func (k keys) seen(slot int) string { return k.prefix + "seen" + strconv.Itoa(slot) }
 
@@ -108,6 +116,9 @@ func (k keys) successes(subscription string) string { return k.prefix + "s:" + s
 func (k keys) progress(operation string) string     { return k.prefix + "o:" + operation }
 func (k keys) permits(subscription string) string   { return k.prefix + "p:" + subscription }
 func (k keys) rate(subscription string) string      { return k.prefix + "n:" + subscription }
+func (k keys) lanes(subscription string) string     { return k.prefix + "o:" + subscription }
+func (k keys) waiting(subscription string) string   { return k.prefix + "w:" + subscription }
+func (k keys) breaker(subscription string) string   { return k.prefix + "b:" + subscription }
 
 func (k keys) forwarded() string     { return k.prefix + "forwarded" }
 func (k keys) inbox(from int) string { return k.prefix + "in:" + strconv.Itoa(from) }

@@ -257,15 +257,35 @@ func (s *Store) redrive(ctx context.Context, o router.Operation, partition int, 
 			continue
 		}
 		q := sub.Queue()
-		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id))
+		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.lanes(id), k.waiting(id))
 		queues = append(queues, id, q.MaxInFlight, len(group))
-		for _, l := range group {
-			queues = append(queues, l.entry)
+		names, err := s.queuedNames(ctx, partition, sub, group)
+		if err != nil {
+			return 0, err
+		}
+		for _, name := range names {
+			queues = append(queues, name)
 		}
 	}
 	args := append([]any{cursor, operationKept.Milliseconds(), skipped}, queues...)
 	reply, err := s.run(ctx, s.scripts.Redrive, keys, args...)
 	return movedOf(reply, err, "redrive dead letters")
+}
+
+// queuedNames are the names that letters have in the queue that they go back to.
+func (s *Store) queuedNames(ctx context.Context, partition int, sub router.Subscription, group []letter) ([]string, error) {
+	names, entries := make([]string, len(group)), make([]router.Entry, len(group))
+	for i, l := range group {
+		names[i] = l.entry
+		var err error
+		if entries[i], err = parseEntry(partition, l.entry); err != nil {
+			return nil, fmt.Errorf("dead letter %q: %w", l.name, err)
+		}
+	}
+	if !sub.Ordered() {
+		return names, nil
+	}
+	return s.lanedNames(ctx, partition, entries)
 }
 
 // redrivable is the subscription that letters go back to; the zero one where there is none.

@@ -71,8 +71,9 @@ func (w *world) turnClockBack(t *rapid.T) {
 
 // someEvent draws from few identities, each with two contents.
 func (w *world) someEvent(t *rapid.T) router.Event {
+	id := rapid.IntRange(0, 40).Draw(t, "id")
 	e, err := router.NewEvent(router.EventFields{
-		ID: fmt.Sprint("e", rapid.IntRange(0, 40).Draw(t, "id")), Source: "/m", Type: "x.y", DataKind: router.JSONData,
+		ID: fmt.Sprint("e", id), Source: "/m", Type: "x.y", DataKind: router.JSONData, Subject: []string{"", "a", "b"}[id%3],
 		Data: rapid.SampledFrom([]string{`"a"`, `"a"`, `"a"`, `"b"`}).Draw(t, "content"),
 	})
 	require.NoError(t, err)
@@ -115,7 +116,7 @@ func byID(subs map[string]router.Subscription) []router.Subscription {
 }
 
 func queueOf(s router.Subscription) router.Queue {
-	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate}
+	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate, Breaker: s.Delivery.Breaker}
 }
 
 // batch draws what a reader at the cursor could want to apply: some events, the last one perhaps in part, matched by anybody that it knows.
@@ -174,6 +175,9 @@ func (w *world) match(t *rapid.T, b *router.Batch, sub router.Subscription, reco
 		case 1, 2, 3, 4, 5:
 		default:
 			e.Entries = append(e.Entries, r.Position)
+			if sub.Delivery.Ordered {
+				e.Lanes = append(e.Lanes, r.Event.Lane())
+			}
 		}
 	}
 	if len(e.Entries) > 0 {
@@ -305,6 +309,7 @@ func (w *world) claimAsModel(t *rapid.T, p *modelPartition, claims []router.Clai
 	w.held = append(w.held, got...)
 	for i := range got {
 		got[i].Permit = ""
+		require.True(t, p.queue(got[i].Queue.Subscription).isNext(got[i].Entry.Position), "what was queued of its lane before it is done")
 	}
 	require.Equal(t, expected, got)
 	for _, c := range claims {
@@ -342,6 +347,7 @@ func (w *world) settlement(t *rapid.T, c router.Claimed) router.Settlement {
 		Claimed: c, Verdict: rapid.SampledFrom([]router.Verdict{router.Delivered, router.Delivered, router.Retrying, router.Dead}).Draw(t, "verdict"),
 		Unstarted: rapid.IntRange(0, 5).Draw(t, "unstarted") == 0,
 	}
+	s.Early = rapid.SampledFrom([]time.Duration{0, 0, 4, 600}).Draw(t, "early") * time.Millisecond
 	if s.Verdict == router.Delivered {
 		s.Attempt.Outcome = router.OutcomeDelivered
 		return s
@@ -355,6 +361,7 @@ func (w *world) settlement(t *rapid.T, c router.Claimed) router.Settlement {
 	} else if rapid.Bool().Draw(t, "error") {
 		s.Attempt.Error = "connection\nreset"
 	}
+	s.Fault = rapid.IntRange(0, 3).Draw(t, "the endpoint's fault") > 0
 	if s.Verdict == router.Retrying {
 		s.After = rapid.SampledFrom([]time.Duration{0, 1, 50, 3_600_000}).Draw(t, "after") * time.Millisecond
 	}

@@ -10,11 +10,14 @@ import (
 	"github.com/streamlatch/streamlatch/router"
 )
 
-// modelQueue is a subscription's queue in one partition. A delivery is in one of fresh, retries and leases, and then done, for good.
+// modelQueue is a subscription's queue in one partition. A delivery is in one of fresh, waiting, retries and leases, and then done, for good.
 type modelQueue struct {
 	fresh     []router.Position
-	retries   map[router.Position]int64 // when it is due
-	leases    map[router.Position]int64 // when the lease runs out, which also names it
+	lane      map[router.Position]string   // of those that were queued when the subscription was ordered
+	first     map[string]router.Position   // of each lane, while it is not done
+	waiting   map[string][]router.Position // behind it, in log order
+	retries   map[router.Position]int64    // when it is due
+	leases    map[router.Position]int64    // when the lease runs out, which also names it
 	attempts  map[router.Position][]router.Attempt
 	enqueued  map[router.Position]bool // all there ever were
 	done      map[router.Position]bool // delivered or dead
@@ -31,6 +34,7 @@ func (p *modelPartition) queue(id string) *modelQueue {
 		p.queues[id] = &modelQueue{
 			retries: map[router.Position]int64{}, leases: map[router.Position]int64{}, attempts: map[router.Position][]router.Attempt{},
 			enqueued: map[router.Position]bool{}, done: map[router.Position]bool{},
+			lane: map[router.Position]string{}, first: map[string]router.Position{}, waiting: map[string][]router.Position{},
 		}
 	}
 	return p.queues[id]
@@ -38,6 +42,9 @@ func (p *modelPartition) queue(id string) *modelQueue {
 
 func (q *modelQueue) outstanding() []router.Position {
 	all := slices.Clone(q.fresh)
+	for _, behind := range q.waiting {
+		all = append(all, behind...)
+	}
 	all = slices.AppendSeq(all, maps.Keys(q.retries))
 	return slices.AppendSeq(all, maps.Keys(q.leases))
 }
@@ -51,7 +58,7 @@ func due(set map[router.Position]int64, now int64) []router.Position {
 		}
 	}
 	slices.SortFunc(list, func(a, b router.Position) int {
-		return cmp.Or(cmp.Compare(set[a], set[b]), compareText(a.ID(), b.ID())) // as Redis orders equal scores
+		return cmp.Or(cmp.Compare(set[a], set[b]), compareText(a.ID()+"#", b.ID()+"#")) // as Redis orders equal scores
 	})
 	return list
 }
@@ -82,6 +89,12 @@ func (p *modelPartition) enqueue(now int64, e router.Enqueue, applied *router.Ap
 		return
 	}
 	room := 0
+	if e.Lanes != nil {
+		e.Take = 0 // claims look at lanes
+		for i, position := range e.Entries {
+			q.lane[position] = e.Lanes[i]
+		}
+	}
 	if _, paused := p.paused[e.Queue.Subscription]; len(q.fresh) == 0 && !paused {
 		room = max(e.Queue.MaxInFlight-len(q.leases), 0)
 	}
@@ -121,8 +134,8 @@ func (p *modelPartition) lookNoLaterThan(q router.Queue, at int64) {
 }
 
 // reschedule: a queue is looked at when something can be claimed from it, or a lease runs out; one without work, or of a deleted subscription,
-// is not, and neither is a paused one.
-func (p *modelPartition) reschedule(queue router.Queue, now int64) (next int64, work bool) {
+// is not, and neither is a paused one. It is not looked at before the gate.
+func (p *modelPartition) reschedule(queue router.Queue, now, gate int64) (next int64, work bool) {
 	q, schedule := p.queue(queue.Subscription), p.schedules[queue.Kind]
 	next, work = first(q.leases)
 	if len(q.leases) < queue.MaxInFlight {
@@ -138,6 +151,7 @@ func (p *modelPartition) reschedule(queue router.Queue, now int64) (next int64, 
 		delete(schedule, queue.Subscription)
 		return 0, false
 	}
+	next = max(next, gate)
 	schedule[queue.Subscription] = next
 	return next, true
 }
@@ -165,15 +179,16 @@ func (p *modelPartition) pause(now int64, id string, reason router.StopReason) {
 }
 
 // resume: all that waits is looked at.
-func (p *modelPartition) resume(now int64, sub router.Subscription, all bool) {
+func (p *modelPartition) resume(now int64, sub router.Subscription, all bool) (resumed bool) {
 	old, ok := p.paused[sub.ID]
-	if !ok || (old.Reason == router.StoppedByOperator && !all) {
-		return
+	if !all && (!ok || old.Reason == router.StoppedByOperator) {
+		return false
 	}
 	delete(p.paused, sub.ID)
 	if len(p.queue(sub.ID).outstanding()) > 0 {
 		p.schedules[sub.Sink.Kind][sub.ID] = now
 	}
+	return true
 }
 
 // dueQueues: the longest due first, and when the next one is due.
@@ -192,135 +207,25 @@ func (p *modelPartition) dueQueues(now int64, kind router.SinkKind, limit int) (
 	return ids[:min(len(ids), limit)], next
 }
 
-// claim: what may be in flight is never exceeded; over several partitions by permits. Nor is a rate: what is not used of it is given back.
-func (m *model) claim(p *modelPartition, claims []router.Claim) (all []router.Claimed) {
-	permits := make([]modelPermits, len(claims))
-	for i, c := range claims {
-		permits[i] = m.takePermits(c)
-	}
-	for i, c := range claims {
-		claimed := p.claim(m.now, c, permits[i])
-		if unused := permits[i].taken - len(claimed); unused > 0 {
-			m.rate(c.Queue, 0, 0, slices.Repeat([]string{permits[i].date}, unused))
-		}
-		all = append(all, claimed...)
-	}
-	return all
-}
-
-// modelPermits are how many deliveries may be claimed, until when their attempts begin, and when more may be.
-type modelPermits struct {
-	taken int
-	date  string
-	wait  int64
-}
-
-func (m *model) takePermits(c router.Claim) modelPermits {
-	want := c.Max
-	if len(m.partitions) > 1 {
-		want = min(want, max(c.Queue.MaxInFlight-len(m.livePermits(c.Queue.Subscription)), 0))
-	}
-	permits := m.rate(c.Queue, want, c.Slack, nil)
-	if len(m.partitions) > 1 && permits.taken == 0 {
-		permits.wait = max(permits.wait, 50)
-	}
-	return permits
-}
-
-// modelRate are the permits of a rate that were taken: how many of each date.
-type modelRate struct {
-	permits map[int64]int
-	per     int64
-}
-
-// count leaves those out that do not count any more; whether they are still stored does not matter.
-func (r modelRate) count(now int64, permits map[int64]int) map[string]int64 {
-	counting := map[string]int64{}
-	for date, n := range permits {
-		if date+r.per > now {
-			counting[decimal(date)] = int64(n)
-		}
-	}
-	return counting
-}
-
-// rate: an attempt may begin until its date, so it counts from the moment when it was permitted to one window after that. Dates are rounded up.
-func (m *model) rate(q router.Queue, want int, slack time.Duration, back []string) modelPermits {
-	if q.Rate.Limit == 0 {
-		return modelPermits{taken: want}
-	}
-	per := q.Rate.Per.Std().Milliseconds()
-	grain := max(per/200, 1)
-	rounded := func(t int64) int64 { return (t + grain - 1) / grain * grain }
-	counts, used, first := map[int64]int{}, 0, int64(0)
-	for date, n := range m.rates[q.Subscription].permits {
-		if date > m.now+2*per { // the clock went back
-			date = rounded(m.now)
-		}
-		if date+per > m.now {
-			counts[date] += n
-		}
-	}
-	for _, text := range back {
-		if date := integer(text); counts[date] > 0 {
-			counts[date]--
-		}
-	}
-	for _, n := range counts {
-		used += n
-	}
-	taken, date := max(min(want, q.Rate.Limit-used), 0), rounded(m.now+1+slack.Milliseconds())
-	counts[date] += taken
-	maps.DeleteFunc(counts, func(_ int64, n int) bool { return n == 0 })
-	for date := range counts {
-		if first == 0 || date < first {
-			first = date
-		}
-	}
-	m.rates[q.Subscription] = modelRate{counts, per}
-	permits := modelPermits{taken: taken, date: decimal(date)}
-	if taken < want {
-		permits.wait = max(first+per-m.now, 1)
-	}
-	return permits
-}
-
-// livePermits are those that have not run out.
-func (m *model) livePermits(id string) map[string]int64 {
-	maps.DeleteFunc(m.permits[id], func(_ string, until int64) bool { return until <= m.now })
-	return m.permits[id]
-}
-
-// notePermits records what permits a claim has taken.
-func (m *model) notePermits(claims []router.Claim, claimed []router.Claimed) {
-	for _, one := range claimed {
-		if one.Permit == "" {
-			continue
-		}
-		id := one.Queue.Subscription
-		if m.permits[id] == nil {
-			m.permits[id] = map[string]int64{}
-		}
-		i := slices.IndexFunc(claims, func(c router.Claim) bool { return c.Queue.Subscription == id })
-		m.permits[id][one.Permit] = m.now + claims[i].Lease.Milliseconds()
-	}
-}
-
-func (p *modelPartition) claim(now int64, c router.Claim, permits modelPermits) (claimed []router.Claimed) {
+func (p *modelPartition) claim(now int64, c router.Claim, permits modelPermits, b *modelBreaker) (claimed []router.Claimed) {
 	q := p.queue(c.Queue.Subscription)
 	expires := now + c.Lease.Milliseconds()
 	take := func(position router.Position) {
 		q.leases[position] = expires
 		one := claimedAs(c.Queue, position, q.tried(position)+1, expires)
-		one.Date = permits.date
+		one.Date, one.Name = permits.date, q.name(position)
 		claimed = append(claimed, one)
 	}
-	if !p.stands(c.Queue.Subscription) {
-		q.take(now, permits.taken, c.Queue.MaxInFlight, take)
+	if p.stands(c.Queue.Subscription) {
+		p.reschedule(c.Queue, now, 0)
+		return nil
 	}
-	if next, work := p.reschedule(c.Queue, now); work && permits.wait > 0 {
-		p.schedules[c.Queue.Kind][c.Queue.Subscription] = max(next, now+permits.wait) // when there may be a permit
+	q.take(now, permits.allowed, c.Queue.MaxInFlight, take)
+	if permits.probing && len(claimed) > 0 && b.fields["probe"] != unnamed {
+		b.begin(claimed[0].Name, expires)
+		permits.gate = max(permits.gate, expires)
 	}
+	p.reschedule(c.Queue, now, permits.gate)
 	return claimed
 }
 
@@ -343,11 +248,59 @@ func (q *modelQueue) take(now int64, want, maxInFlight int, take func(router.Pos
 		delete(q.retries, position)
 		take(position)
 	}
-	fresh := q.fresh[:min(len(q.fresh), room-len(retries))]
-	q.fresh = slices.Clone(q.fresh[len(fresh):])
-	for _, position := range fresh {
-		take(position)
+	for room -= len(retries); room > 0 && len(q.fresh) > 0; {
+		position := q.fresh[0]
+		q.fresh = slices.Clone(q.fresh[1:])
+		if q.goesFirst(position) {
+			take(position)
+			room--
+		}
 	}
+}
+
+// goesFirst: of a lane one delivery at a time is under way or waits for another attempt; the others wait behind it.
+func (q *modelQueue) goesFirst(position router.Position) bool {
+	lane, ok := q.lane[position]
+	if !ok {
+		return true
+	}
+	if _, taken := q.first[lane]; taken {
+		q.waiting[lane] = append(q.waiting[lane], position)
+		return false
+	}
+	q.first[lane] = position
+	return true
+}
+
+// advance: when the first of a lane is done, the next one comes forward.
+func (q *modelQueue) advance(now int64, position router.Position) {
+	lane, ok := q.lane[position]
+	switch behind := q.waiting[lane]; {
+	case !ok:
+	case len(behind) == 0:
+		delete(q.first, lane)
+		delete(q.waiting, lane)
+	default:
+		q.first[lane], q.waiting[lane], q.retries[behind[0]] = behind[0], behind[1:], now
+	}
+}
+
+// name is how the delivery is called in the queue.
+func (q *modelQueue) name(position router.Position) string {
+	if lane, ok := q.lane[position]; ok {
+		return position.ID() + "#" + lane
+	}
+	return position.ID()
+}
+
+// isNext tells whether all that was queued of its lane before it is done.
+func (q *modelQueue) isNext(position router.Position) bool {
+	for other := range q.enqueued {
+		if lane, ok := q.lane[position]; ok && q.lane[other] == lane && other.Compare(position) < 0 && !q.done[other] {
+			return false
+		}
+	}
+	return true
 }
 
 // tried is how many attempts at a delivery there were.
@@ -358,39 +311,48 @@ func (q *modelQueue) tried(position router.Position) int { return len(q.attempts
 func (m *model) settle(p *modelPartition, settlements []router.Settlement) []router.Settled {
 	var settled []router.Settled
 	for _, group := range groups(settlements) {
+		one := m.settleGroup(p, group)
+		settled = append(settled, one)
+	}
+	for i, group := range groups(settlements) {
 		queue := group[0].Claimed.Queue
-		one := router.Settled{Queue: queue}
+		var verdicts modelVerdicts
 		for _, s := range group {
 			delete(m.permits[queue.Subscription], s.Claimed.Permit)
-			if !p.settle(m.now, s) {
-				one.Lost++
-			}
+			verdicts.add(s.Claimed.Permit, s, settled[i].Lost > 0)
 		}
-		m.livePermits(queue.Subscription)
 		m.returnRate(group)
-		if _, gone := p.gone[queue.Subscription]; gone {
-			settled = append(settled, one)
-			continue
+		if m.several() {
+			m.livePermits(queue.Subscription)
+			settled[i].Failing = m.judge(queue, verdicts)
 		}
-		if next, work := p.reschedule(queue, m.now); work {
-			one.Work, one.Next = true, time.Duration(max(next-m.now, 0))*time.Millisecond
-		}
-		settled = append(settled, one)
 	}
 	return settled
 }
 
-// returnRate: an attempt that was not made does not count.
-func (m *model) returnRate(group []router.Settlement) {
-	var back []string
+func (m *model) settleGroup(p *modelPartition, group []router.Settlement) router.Settled {
+	queue := group[0].Claimed.Queue
+	one := router.Settled{Queue: queue}
+	verdicts := modelVerdicts{}
 	for _, s := range group {
-		if s.Unstarted && s.Claimed.Date != "" {
-			back = append(back, s.Claimed.Date)
+		if p.settle(m.now, s) {
+			verdicts.add(s.Claimed.Name, s, false)
+		} else {
+			one.Lost++
 		}
 	}
-	if back != nil || len(m.partitions) > 1 {
-		m.rate(group[0].Claimed.Queue, 0, 0, back)
+	gate := int64(0)
+	if !m.several() {
+		one.Failing = m.judge(queue, verdicts)
+		gate = m.breaker(queue).open
 	}
+	if _, gone := p.gone[queue.Subscription]; gone {
+		return one
+	}
+	if next, work := p.reschedule(queue, m.now, gate); work {
+		one.Work, one.Next = true, time.Duration(max(next-m.now, 0))*time.Millisecond
+	}
+	return one
 }
 
 // groups are the settlements of each subscription, in the order of their first ones.
@@ -422,11 +384,13 @@ func (p *modelPartition) settle(now int64, s router.Settlement) (held bool) {
 		q.delivered++
 		q.success = now
 		q.finish(position)
+		q.advance(now, position)
 	case s.Verdict == router.Dead:
 		q.fail(now, s)
 		q.dead++
 		p.bury(now, deadName{position, s.Claimed.Queue.Subscription}, q.attempts[position])
 		q.finish(position)
+		q.advance(now, position)
 	default:
 		q.fail(now, s)
 		q.retries[position] = now + s.After.Milliseconds()
@@ -459,6 +423,12 @@ func lastError(a router.Attempt) string {
 
 // status adds a subscription's queues up.
 func (m *model) status(id string) (s router.SubscriptionStatus) {
+	if b := m.breakers[id]; b != nil {
+		s.Breaker = router.BreakerStatus{
+			Failures: integer(b.fields["failures"]), FailingSince: later(time.Time{}, integer(b.fields["since"])), NextProbe: later(time.Time{}, b.open),
+			Probing: b.fields["probe"] != "",
+		}
+	}
 	for _, p := range m.partitions {
 		q := p.queue(id)
 		s.InFlight += int64(len(q.leases))

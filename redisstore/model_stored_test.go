@@ -2,7 +2,9 @@ package redisstore_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +26,7 @@ type stored struct {
 	Handlers map[string]int64
 	Dead     map[string]int64
 	Paused   map[string]string
+	Open     map[string]string
 	Gone     map[string]string // and the last ID that may still be queued
 }
 
@@ -35,6 +38,9 @@ type storedQueue struct {
 	Counters map[string]string
 	Permits  map[string]int64
 	Rate     map[string]int64
+	Breaker  map[string]string
+	Lanes    map[string]string
+	Waiting  []string
 }
 
 // retained is what Redis keeps of events: which, beyond the log, and for whom.
@@ -54,7 +60,7 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 	state, log := pipe.HGetAll(ctx, key("state")), pipe.XRange(ctx, key("log"), "-", "+")
 	ready, handlers := pipe.ZRangeWithScores(ctx, key("ready"), 0, -1), pipe.ZRangeWithScores(ctx, key("handlers"), 0, -1)
 	copies, holds := pipe.HGetAll(ctx, key("copies")), pipe.HGetAll(ctx, key("holds"))
-	paused := pipe.HGetAll(ctx, key("paused"))
+	paused, open := pipe.HGetAll(ctx, key("paused")), pipe.HGetAll(ctx, key("open"))
 	dead, gone := pipe.ZRangeWithScores(ctx, key("dead_at"), 0, -1), pipe.HGetAll(ctx, key("gone"))
 	queues := map[string]func() storedQueue{}
 	for id := range w.m.partitions[partition].queues {
@@ -65,7 +71,7 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 
 	s := stored{
 		Cursor: state.Val()["cursor"], Target: state.Val()["target"], Stored: integer(state.Val()["stored"]), Routed: integer(state.Val()["routed"]),
-		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Dead: scores(dead.Val()), Gone: gone.Val(), Paused: paused.Val(), Queues: map[string]storedQueue{},
+		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Dead: scores(dead.Val()), Gone: gone.Val(), Paused: paused.Val(), Open: open.Val(), Queues: map[string]storedQueue{},
 	}
 	for id, read := range queues {
 		s.add(id, read())
@@ -76,11 +82,12 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 func (w *world) lookAtQueue(ctx context.Context, pipe redis.Pipeliner, key func(string) string, id string) func() storedQueue {
 	fresh, attempts, counters := pipe.LRange(ctx, key("q:"+id), 0, -1), pipe.HGetAll(ctx, key("a:"+id)), pipe.HGetAll(ctx, key("c:"+id))
 	retries, leases := pipe.ZRangeWithScores(ctx, key("r:"+id), 0, -1), pipe.ZRangeWithScores(ctx, key("l:"+id), 0, -1)
+	breaker, lanes, waiting := pipe.HGetAll(ctx, key("b:"+id)), pipe.HGetAll(ctx, key("o:"+id)), pipe.ZRange(ctx, key("w:"+id), 0, -1)
 	permits, rate := pipe.ZRangeWithScores(ctx, key("p:"+id), 0, -1), pipe.MGet(ctx, key("n:"+id))
 	return func() storedQueue {
 		q := storedQueue{
 			Fresh: fresh.Val(), Retries: scores(retries.Val()), Leases: scores(leases.Val()), Attempts: attempts.Val(), Counters: counters.Val(),
-			Permits: scores(permits.Val()), Rate: w.m.rates[id].count(w.m.now, rateOf(rate.Val()[0])),
+			Permits: scores(permits.Val()), Rate: w.m.rates[id].count(w.m.now, rateOf(rate.Val()[0])), Breaker: breaker.Val(), Lanes: lanes.Val(), Waiting: waiting.Val(),
 		}
 		delete(q.Counters, "popped") // how the script finds its place again, which nobody else sees
 		for entry, text := range q.Attempts {
@@ -92,7 +99,7 @@ func (w *world) lookAtQueue(ctx context.Context, pipe redis.Pipeliner, key func(
 
 // add takes a queue in unless it is empty.
 func (s *stored) add(id string, q storedQueue) {
-	if len(q.Fresh)+len(q.Retries)+len(q.Leases)+len(q.Attempts)+len(q.Counters)+len(q.Permits)+len(q.Rate) > 0 {
+	if len(q.Fresh)+len(q.Retries)+len(q.Leases)+len(q.Attempts)+len(q.Counters)+len(q.Permits)+len(q.Rate)+len(q.Breaker)+len(q.Lanes)+len(q.Waiting) > 0 {
 		s.Queues[id] = q
 	}
 }
@@ -142,7 +149,7 @@ func (w *world) retained(t require.TestingT, partition int, horizon string, log 
 // expected is what the model wants a partition to hold.
 func (w *world) expected(p *modelPartition) stored {
 	s := stored{
-		Stored: int64(len(p.log)), Routed: p.routed, Gone: map[string]string{}, Paused: map[string]string{}, Queues: map[string]storedQueue{},
+		Stored: int64(len(p.log)), Routed: p.routed, Gone: map[string]string{}, Paused: map[string]string{}, Open: map[string]string{}, Queues: map[string]storedQueue{},
 		Ready: p.schedules[router.WebhookSink], Handlers: p.schedules[router.HandlerSink], Dead: map[string]int64{},
 	}
 	if p.cursor.Position.MS > 0 {
@@ -150,6 +157,11 @@ func (w *world) expected(p *modelPartition) stored {
 	}
 	for id, last := range p.gone {
 		s.Gone[id] = last.ID()
+	}
+	for id, b := range w.m.breakers {
+		if b.open > 0 && redisstore.Home(w.store, id) == p.number {
+			s.Open[id] = decimal(b.open)
+		}
 	}
 	for id, pause := range p.paused {
 		s.Paused[id] = decimal(pause.Since.UnixMilli()) + " " + string(pause.Reason)
@@ -161,6 +173,9 @@ func (w *world) expected(p *modelPartition) stored {
 		q := p.queue(id).expected()
 		if redisstore.Home(w.store, id) == p.number {
 			maps.Copy(q.Permits, w.m.permits[id])
+			if b := w.m.breakers[id]; b != nil {
+				q.Breaker = b.fields
+			}
 			q.Rate = w.m.rates[id].count(w.m.now, w.m.rates[id].permits)
 		}
 		s.add(id, q)
@@ -169,16 +184,23 @@ func (w *world) expected(p *modelPartition) stored {
 }
 
 func (q *modelQueue) expected() storedQueue {
-	s := storedQueue{Fresh: []string{}, Retries: ids(q.retries), Leases: ids(q.leases), Attempts: map[string]string{}, Counters: map[string]string{}, Permits: map[string]int64{}, Rate: map[string]int64{}}
+	s := storedQueue{Fresh: []string{}, Retries: q.names(q.retries), Leases: q.names(q.leases), Lanes: map[string]string{}, Waiting: []string{}, Attempts: map[string]string{}, Counters: map[string]string{}, Permits: map[string]int64{}, Rate: map[string]int64{}, Breaker: map[string]string{}}
 	for _, position := range q.fresh {
-		s.Fresh = append(s.Fresh, position.ID())
+		s.Fresh = append(s.Fresh, q.name(position))
 	}
+	for lane, position := range q.first {
+		s.Lanes[lane] = q.name(position)
+		for _, behind := range q.waiting[lane] {
+			s.Waiting = append(s.Waiting, fmt.Sprintf("%s %020d-%020d %s", lane, behind.MS, behind.Seq, q.name(behind)))
+		}
+	}
+	slices.Sort(s.Waiting)
 	for position, attempts := range q.attempts {
 		words := []string{strconv.Itoa(len(attempts))}
 		for _, a := range attempts {
 			words = append(words, string(a.Outcome))
 		}
-		s.Attempts[position.ID()] = strings.Join(words, " ")
+		s.Attempts[q.name(position)] = strings.Join(words, " ")
 	}
 	for name, n := range map[string]int64{"delivered": q.delivered, "dead": q.dead, "not_queued": q.notQueued, "last_success": q.success, "last_failure": q.failure} {
 		if n != 0 {
@@ -191,10 +213,10 @@ func (q *modelQueue) expected() storedQueue {
 	return s
 }
 
-func ids(set map[router.Position]int64) map[string]int64 {
+func (q *modelQueue) names(set map[router.Position]int64) map[string]int64 {
 	named := make(map[string]int64, len(set))
 	for position, at := range set {
-		named[position.ID()] = at
+		named[q.name(position)] = at
 	}
 	return named
 }

@@ -23,7 +23,8 @@ type model struct {
 	changed       map[string]uint64              // version of each one's last change, deletions included
 	permits       map[string]map[string]int64    // subscription → permit → when it runs out; with several partitions only
 	rates         map[string]modelRate           // subscription → permits of its rate that count, by date
-	snapshots     []modelSnapshot                // what a replica may know, the newest last
+	breakers      map[string]*modelBreaker
+	snapshots     []modelSnapshot // what a replica may know, the newest last
 }
 
 // modelSnapshot is what a replica read of the definitions at some time.
@@ -72,7 +73,7 @@ type deadName struct {
 func newModel(now int64, partitions int, dedupeWindow, deadRetention time.Duration) *model {
 	m := &model{
 		now: now, dedupeWindow: dedupeWindow, deadRetention: deadRetention,
-		subs: map[string]router.Subscription{}, changed: map[string]uint64{}, permits: map[string]map[string]int64{}, rates: map[string]modelRate{},
+		subs: map[string]router.Subscription{}, changed: map[string]uint64{}, permits: map[string]map[string]int64{}, rates: map[string]modelRate{}, breakers: map[string]*modelBreaker{},
 	}
 	for n := range partitions {
 		m.partitions = append(m.partitions, &modelPartition{
@@ -141,6 +142,9 @@ func (m *model) apply(b router.Batch) router.Applied {
 	for _, e := range b.Enqueues {
 		if len(m.partitions) > 1 || e.Queue.Rate.Limit > 0 {
 			e.Take = 0 // that takes permits
+		}
+		if b := m.breakers[e.Queue.Subscription]; b != nil && b.open > 0 {
+			e.Take = 0 // only claims let probes through
 		}
 		p.enqueue(m.now, e, &applied)
 	}
@@ -211,7 +215,7 @@ func (p *modelPartition) purge(id string) (forgotten bool) {
 	for _, position := range q.outstanding() {
 		q.finish(position)
 	}
-	q.fresh, q.retries, q.leases = nil, map[router.Position]int64{}, map[router.Position]int64{}
+	q.fresh, q.retries, q.leases, q.waiting = nil, map[router.Position]int64{}, map[router.Position]int64{}, map[string][]router.Position{}
 	if last.Compare(p.applied()) > 0 {
 		return false
 	}

@@ -91,6 +91,10 @@ func (w *world) definition(t *rapid.T, name string, kind router.SinkKind) router
 	sub.Delivery.Rate = rapid.SampledFrom([]router.Rate{
 		{}, {}, {Limit: 1, Per: router.Duration(time.Second)}, {Limit: 4, Per: router.Duration(time.Second)}, {Limit: 2, Per: router.Duration(time.Hour)},
 	}).Draw(t, "rate")
+	sub.Delivery.Ordered = rapid.IntRange(0, 2).Draw(t, "ordered") == 0
+	sub.Delivery.Breaker = rapid.SampledFrom([]router.Breaker{
+		{}, {Failures: 1, Pause: router.Duration(time.Second)}, {Failures: 3, Pause: router.Duration(20 * time.Millisecond)}, {Failures: 2, Pause: router.Duration(10 * time.Minute)},
+	}).Draw(t, "breaker")
 	sub.Delivery.MaxInFlight = rapid.IntRange(1, 5).Draw(t, "max in flight")
 	return sub
 }
@@ -148,8 +152,8 @@ func (w *world) replace(t *rapid.T) {
 	require.Equal(t, w.m.version+1, sub.Version)
 	w.m.define(sub)
 	for _, p := range w.m.partitions {
-		if sub.Enabled {
-			p.resume(w.m.now, sub, false)
+		if sub.Enabled && p.resume(w.m.now, sub, false) {
+			delete(w.m.breakers, sub.ID)
 		}
 	}
 	w.readDefinitions(t, sub.Version-1, []router.Subscription{sub}, nil)
@@ -170,6 +174,7 @@ func (w *world) resume(t *rapid.T) {
 		for _, p := range w.m.partitions {
 			p.resume(w.m.now, sub, true)
 		}
+		delete(w.m.breakers, sub.ID)
 	}
 }
 
@@ -300,6 +305,7 @@ func (w *world) finish(t *rapid.T) {
 		for _, p := range w.m.partitions {
 			p.resume(w.m.now, sub, true)
 		}
+		delete(w.m.breakers, sub.ID)
 	}
 	for _, p := range w.m.partitions {
 		w.applyRest(t, p)

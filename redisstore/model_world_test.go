@@ -83,6 +83,7 @@ func (w *world) housekept(script string, cmd redis.Cmder) {
 		if p.purge(arg(1)) && redisstore.Home(w.store, arg(1)) == p.number {
 			delete(w.m.permits, arg(1))
 			delete(w.m.rates, arg(1))
+			delete(w.m.breakers, arg(1))
 		}
 	case "expire":
 		w.m.expire(w.partitionOf(cmd))
@@ -155,13 +156,16 @@ func (w *world) checkPlaces(t require.TestingT, p *modelPartition, found stored)
 		for entry := range found.Queues[id].Leases {
 			places[entry]++
 		}
+		for _, member := range found.Queues[id].Waiting {
+			places[member[strings.LastIndexByte(member, ' ')+1:]]++
+		}
 		for position := range q.enqueued {
 			wanted := 1
 			if q.done[position] {
 				wanted = 0
 			}
-			require.Equal(t, wanted, places[position.ID()], "places of %s in the queue of %s", position, id)
-			delete(places, position.ID())
+			require.Equal(t, wanted, places[q.name(position)], "places of %s in the queue of %s", position, id)
+			delete(places, q.name(position))
 		}
 		require.Empty(t, places)
 	}
@@ -194,7 +198,8 @@ func (w *world) checkRetained(t require.TestingT, p *modelPartition, found store
 		if name, ok := strings.CutPrefix(holder, "dead "); ok {
 			require.Contains(t, found.Dead, name, "hold %q", hold)
 		} else {
-			require.Contains(t, p.queue(holder).outstanding(), position, "hold %q", hold)
+			id, _, _ := strings.Cut(holder, "#")
+			require.Contains(t, p.queue(id).outstanding(), position, "hold %q", hold)
 			require.LessOrEqual(t, position.Compare(kept.horizon), 0, "hold %q", hold)
 		}
 		holders[id]++
@@ -214,7 +219,8 @@ func (w *world) unheld(p *modelPartition, kept retained) (missing []string) {
 			continue
 		}
 		for _, position := range q.outstanding() {
-			if _, ok := kept.holds[position.ID()+" "+id]; !ok && !inLog[position] {
+			holder := strings.Replace(q.name(position), position.ID(), id, 1)
+			if _, ok := kept.holds[position.ID()+" "+holder]; !ok && !inLog[position] {
 				missing = append(missing, id+" "+position.ID())
 			}
 		}

@@ -129,15 +129,15 @@ func readApplied(b router.Batch, words []string) (router.Applied, error) {
 
 func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 	k := s.keys[b.Partition]
-	keys = make([]string, 0, 12+3*len(b.Enqueues)+2*len(b.Work.Triggers)+len(b.Work.Partials))
-	keys = append(keys, k.state(), k.log(), k.ready(), k.handlers(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.announced(), k.triggers(), k.paused(), k.pulls())
+	keys = make([]string, 0, 13+3*len(b.Enqueues)+2*len(b.Work.Triggers)+len(b.Work.Partials))
+	keys = append(keys, k.state(), k.log(), k.ready(), k.handlers(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.announced(), k.triggers(), k.paused(), k.pulls(), k.open())
 	args = append(args, b.From.Position.ID(), b.From.Target, b.Token, b.To.Position.ID(), b.To.Target, b.Events, misfitRecord(loopReason), len(b.Enqueues))
 	for _, e := range b.Enqueues {
 		id := e.Queue.Subscription
 		keys = append(keys, k.fresh(id), k.leases(id), k.counters(id))
 		args = append(args, id, schedule(e.Queue), e.Queue.MaxInFlight, s.atOnce(e), e.Lease.Milliseconds(), len(e.Entries))
-		for _, position := range e.Entries {
-			args = append(args, position.ID())
+		for i, position := range e.Entries {
+			args = append(args, freshName(position, e.Lanes, i))
 		}
 	}
 	keys, args = s.appendWork(k, b.Work, keys, args)
@@ -147,9 +147,17 @@ func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 	return keys, args
 }
 
-// atOnce is how many deliveries apply may lease: none where that takes permits.
+// freshName is a fresh delivery in a queue, which has lanes or has none.
+func freshName(position router.Position, lanes []string, i int) string {
+	if lanes == nil {
+		return position.ID()
+	}
+	return position.ID() + "#" + lanes[i]
+}
+
+// atOnce is how many deliveries apply may lease: none where that takes permits, or the lanes have to be looked at.
 func (s *Store) atOnce(e router.Enqueue) int {
-	if s.needsPermits(e.Queue) {
+	if s.needsPermits(e.Queue) || e.Lanes != nil {
 		return 0
 	}
 	return e.Take

@@ -42,7 +42,7 @@ func (s *Store) pause(ctx context.Context, id string, reason router.StopReason) 
 // resume ends the pauses that are meant, "any" or "disabled", in all partitions.
 func (s *Store) resume(ctx context.Context, sub router.Subscription, which string) error {
 	for p, k := range s.keys {
-		keys := []string{k.state(), k.paused(), s.scheduleKey(p, sub.Sink.Kind), k.fresh(sub.ID), k.retries(sub.ID), k.leases(sub.ID)}
+		keys := []string{k.state(), k.paused(), s.scheduleKey(p, sub.Sink.Kind), k.fresh(sub.ID), k.retries(sub.ID), k.leases(sub.ID), k.open(), k.breaker(sub.ID)}
 		err := s.insist(ctx, "resume a subscription", func() error {
 			_, err := s.run(ctx, s.scripts.Resume, keys, sub.ID, which)
 			return err

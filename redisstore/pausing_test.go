@@ -1,11 +1,14 @@
 package redisstore_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/streamlatch/streamlatch/internal/redistest"
@@ -129,5 +132,54 @@ func TestPausingOrResumingWhatThereIsNotIsRefused(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, router.NotFound, router.ErrorCode(s.PauseSubscription(t.Context(), sub.ID)))
 		require.Equal(t, router.NotFound, router.ErrorCode(s.ResumeSubscription(t.Context(), sub.ID)))
+	})
+}
+
+// between calls f once, before the first ZSCAN of a key.
+type between struct {
+	key  string
+	once sync.Once
+	f    func()
+}
+
+func (b *between) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (b *between) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "zscan" && cmd.Args()[1] == b.key {
+			b.once.Do(b.f)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// Housekeeping has looked through the queues in the schedule and comes to those that are paused, when one of these is resumed.
+func TestAQueueThatIsResumedWhileTheLogIsTrimmedLosesNothing(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		own := redistest.Namespace(t)
+		config := func(c *redisstore.Config) { c.Namespace, c.Retention = own, time.Second }
+		s, other := open(t, addr, config), open(t, addr, config)
+		sub := create(t, s, "paused", "x.*")
+		q := router.Queue{Subscription: sub.ID, Kind: router.WebhookSink, Enabled: true, MaxInFlight: 1}
+		require.NoError(t, s.PauseSubscription(t.Context(), sub.ID))
+		p := appendOne(t, s, event(t, "a", "x.y"))
+		enqueueAll(t, s, q)
+		redisstore.AddHook(s, &between{key: redisstore.Key(s, "handlers"), f: func() {
+			require.NoError(t, other.ResumeSubscription(context.Background(), sub.ID))
+		}})
+		eventually(t, func() bool {
+			_, err := s.Housekeep(t.Context(), 0)
+			require.NoError(t, err)
+			records, err := s.ReadLog(t.Context(), router.Position{}, 10, 0)
+			require.NoError(t, err)
+			return len(records) == 0
+		}, "the log is trimmed")
+		found, err := s.LoadEvents(t.Context(), 0, []router.Position{p})
+		require.NoError(t, err)
+		require.Equal(t, event(t, "a", "x.y"), found[0].Event)
 	})
 }

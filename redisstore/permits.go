@@ -32,6 +32,8 @@ type permits struct {
 	date  string // of those of the rate
 	left  int
 	wait  time.Duration // until there may be more
+
+	failing time.Duration // how long the endpoint has been, if the breaker is open
 }
 
 // use takes one, and returns its name and its date.
@@ -47,7 +49,7 @@ func (p *permits) use() (name, date string) {
 func (p *permits) unused() (back returned) {
 	for n := p.left; n > 0; n-- {
 		if p.token != "" {
-			back.names = append(back.names, permitName(p.token, n))
+			back.add(permitName(p.token, n), "other")
 		}
 		if p.date != "" {
 			back.dates = append(back.dates, p.date)
@@ -60,9 +62,11 @@ func permitName(token string, n int) string { return token + " " + strconv.Itoa(
 
 // returned are permits that are given back.
 type returned struct {
-	names []string // of those in flight
-	dates []string // of those of the rate
+	names []string // of those in flight, each with what the attempt says of the endpoint
+	dates []string // of those of the rate, as permit.lua has them
 }
+
+func (r *returned) add(name, says string) { r.names = append(r.names, name, says) }
 
 // takePermits returns how many deliveries each claim may take.
 func (s *Store) takePermits(ctx context.Context, claims []router.Claim) ([]permits, error) {
@@ -87,28 +91,29 @@ func (s *Store) permit(ctx context.Context, c router.Claim, back returned) (p pe
 	if s.countsInFlight() {
 		most, p.token = q.MaxInFlight, rand.Text()
 	}
-	args := []any{
-		most, c.Max, c.Lease.Milliseconds(), p.token, q.Rate.Limit, q.Rate.Per.Std().Milliseconds(), c.Slack.Milliseconds(), len(back.dates),
-	}
+	args := []any{most, c.Max, c.Lease.Milliseconds(), p.token, q.Rate.Limit, q.Rate.Per.Std().Milliseconds(), c.Slack.Milliseconds()}
+	args = appendBreaker(args, q, s.countsInFlight())
+	args = append(args, q.Subscription, len(back.dates))
 	for _, list := range [][]string{back.dates, back.names} {
 		for _, one := range list {
 			args = append(args, one)
 		}
 	}
 	k := s.keys[home(q.Subscription, len(s.keys))]
-	reply, err := s.run(ctx, s.scripts.Permit, []string{k.permits(q.Subscription), k.rate(q.Subscription)}, args...)
+	reply, err := s.run(ctx, s.scripts.Permit, []string{k.permits(q.Subscription), k.rate(q.Subscription), k.open(), k.breaker(q.Subscription)}, args...)
 	if err != nil {
 		return p, unavailable(err, "take permits")
 	}
-	words, err := stringsOf(reply, 3)
+	words, err := stringsOf(reply, 4)
 	if err != nil {
 		return p, fmt.Errorf("take permits: %w", err)
 	}
 	r := replyReader{words: words}
 	p.left, p.wait = r.integer(), time.Duration(r.integer())*time.Millisecond
-	if q.Rate.Limit > 0 {
-		p.date = r.word()
+	if date := r.word(); q.Rate.Limit > 0 {
+		p.date = date
 	}
+	p.failing = time.Duration(r.integer()) * time.Millisecond
 	if s.countsInFlight() && p.left == 0 {
 		p.wait = max(p.wait, permitPause)
 	}
@@ -118,31 +123,53 @@ func (s *Store) permit(ctx context.Context, c router.Claim, back returned) (p pe
 // returnUnused gives back what claims had permits for and found no deliveries.
 func (s *Store) returnUnused(ctx context.Context, claims []router.Claim, all []permits) {
 	for i, c := range claims {
-		s.giveBack(ctx, c.Queue, all[i].unused())
+		_ = s.giveBack(ctx, c.Queue, all[i].unused())
 	}
 }
 
-// returnPermits gives back the permits of attempts that are over, and those of the rate of attempts that were not made.
-func (s *Store) returnPermits(ctx context.Context, groups [][]router.Settlement) {
-	for _, group := range groups {
+// returnPermits gives back the permits of attempts that are over, with what they say of the endpoint, and those of the rate of attempts that were not made, or
+// began earlier than they might have.
+// Of late attempts nothing is said: the subscription may be gone.
+func (s *Store) returnPermits(ctx context.Context, groups [][]router.Settlement, settled []router.Settled) {
+	for i, group := range groups {
 		var back returned
 		for _, one := range group {
 			if one.Claimed.Permit != "" {
-				back.names = append(back.names, one.Claimed.Permit)
+				back.add(one.Claimed.Permit, verdictOn(one, settled[i].Lost > 0))
 			}
-			if one.Unstarted && one.Claimed.Date != "" {
-				back.dates = append(back.dates, one.Claimed.Date)
+			switch date := one.Claimed.Date; {
+			case date != "" && one.Unstarted:
+				back.dates = append(back.dates, date)
+			case date != "" && one.Early >= time.Millisecond:
+				back.dates = append(back.dates, date+":"+strconv.FormatInt(one.Early.Milliseconds(), 10))
 			}
 		}
-		s.giveBack(ctx, group[0].Claimed.Queue, back)
+		settled[i].Failing = max(settled[i].Failing, s.giveBack(ctx, group[0].Claimed.Queue, back))
 	}
 }
 
-func (s *Store) giveBack(ctx context.Context, q router.Queue, back returned) {
-	if len(back.names)+len(back.dates) == 0 {
-		return
+// verdictOn is what an attempt says of the endpoint.
+func verdictOn(one router.Settlement, late bool) string {
+	switch {
+	case late || one.Unstarted:
+		return "other"
+	case one.Verdict == router.Delivered:
+		return "delivered"
+	case one.Fault:
+		return "fault"
+	default:
+		return "other"
 	}
-	if _, err := s.permit(ctx, router.Claim{Queue: q}, back); err != nil {
+}
+
+// giveBack returns for how long the endpoint has been failing, if the breaker is open.
+func (s *Store) giveBack(ctx context.Context, q router.Queue, back returned) time.Duration {
+	if len(back.names)+len(back.dates) == 0 {
+		return 0
+	}
+	p, err := s.permit(ctx, router.Claim{Queue: q}, back)
+	if err != nil {
 		s.config.Logger.Warn("permits were not given back; they run out by themselves", "error", err)
 	}
+	return p.failing
 }

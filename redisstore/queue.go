@@ -73,11 +73,11 @@ func (s *Store) ClaimDeliveries(ctx context.Context, partition int, claims []rou
 
 func (s *Store) claimCall(partition int, claims []router.Claim, permits []permits) (keys []string, args []any) {
 	k := s.keys[partition]
-	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.gone(), k.paused())
+	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.gone(), k.paused(), k.open())
 	for i, c := range claims {
 		id := c.Queue.Subscription
-		keys = append(keys, s.scheduleKey(partition, c.Queue.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id))
-		args = append(args, id, permits[i].left, c.Queue.MaxInFlight, c.Lease.Milliseconds(), permits[i].wait.Milliseconds(), "")
+		keys = append(keys, s.scheduleKey(partition, c.Queue.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.breaker(id), k.lanes(id), k.waiting(id))
+		args = append(args, id, permits[i].left, c.Queue.MaxInFlight, c.Lease.Milliseconds(), permits[i].wait.Milliseconds(), s.breakerHere(c.Queue), "")
 	}
 	return keys, args
 }
@@ -138,9 +138,10 @@ func (r *replyReader) integer() int {
 }
 
 func parseEntry(partition int, word string) (router.Entry, error) {
-	id, suffix := word, ""
-	if i := strings.IndexByte(word, '~'); i >= 0 {
-		id, suffix = word[:i], word[i:]
+	id, _, _ := strings.Cut(word, "#")
+	suffix := ""
+	if i := strings.IndexByte(id, '~'); i >= 0 {
+		id, suffix = id[:i], id[i:]
 	}
 	position, err := router.ParseStreamID(partition, id)
 	return router.Entry{Position: position, Suffix: suffix}, err
@@ -154,12 +155,16 @@ func (s *Store) SettleDeliveries(ctx context.Context, partition int, settlements
 	if err != nil {
 		return nil, unavailable(err, "settle deliveries")
 	}
-	words, err := stringsOf(reply, 2*len(groups))
+	words, err := stringsOf(reply, 3*len(groups))
 	if err != nil {
 		return nil, fmt.Errorf("settle deliveries: %w", err)
 	}
-	s.returnPermits(ctx, groups)
-	return readSettled(groups, words)
+	settled, err := readSettled(groups, words)
+	if err != nil {
+		return nil, fmt.Errorf("settle deliveries: %w", err)
+	}
+	s.returnPermits(ctx, groups, settled)
+	return settled, nil
 }
 
 func readSettled(groups [][]router.Settlement, words []string) ([]router.Settled, error) {
@@ -175,6 +180,7 @@ func readSettled(groups [][]router.Settlement, words []string) ([]router.Settled
 			r.fail(err)
 			settled[i].Work, settled[i].Next = true, wait
 		}
+		settled[i].Failing = time.Duration(r.integer()) * time.Millisecond
 	}
 	return settled, r.err
 }
@@ -197,12 +203,14 @@ func bySubscription(settlements []router.Settlement) [][]router.Settlement {
 
 func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []string, args []any) {
 	k := s.keys[partition]
-	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone(), k.paused())
+	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone(), k.paused(), k.open())
 	for _, group := range groups {
 		q := group[0].Claimed.Queue
 		id := q.Subscription
-		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.successes(id))
-		args = append(args, id, q.MaxInFlight, len(group), lowest(group).ID(), s.keptSuccesses())
+		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.successes(id),
+			k.breaker(id), k.lanes(id), k.waiting(id))
+		args = append(args, id, q.MaxInFlight)
+		args = append(appendBreaker(args, q, !s.countsInFlight()), len(group), lowest(group).ID(), s.keptSuccesses())
 		var details []any
 		for i := range group {
 			one := &group[i]
@@ -210,7 +218,7 @@ func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []
 			args = append(args, &one.Claimed.Name, &one.Claimed.Lease, one.Claimed.Attempt, word, one.After.Milliseconds()) // pointers: less garbage
 			switch word {
 			case "retry", "dead":
-				details = append(details, attemptRecord(one.Attempt), describe(one.Attempt))
+				details = append(details, attemptRecord(one.Attempt), describe(one.Attempt), verdictOn(*one, false))
 			case "delivered":
 				details = append(details, successRecord(one.Attempt))
 			}

@@ -37,11 +37,11 @@ func (s *Store) Replay(ctx context.Context, partition int, page router.ReplayPag
 	k, id := s.keys[partition], page.Queue.Subscription
 	keys := []string{
 		k.state(), k.log(), k.copies(), k.holds(), k.gone(), k.progress(page.Operation), s.scheduleKey(partition, page.Queue.Kind),
-		k.fresh(id), k.retries(id), k.leases(id), k.paused(),
+		k.fresh(id), k.retries(id), k.leases(id), k.paused(), k.lanes(id), k.waiting(id),
 	}
 	args := []any{id, page.Queue.MaxInFlight, page.Suffix, replayCursorText(page.From), replayCursorText(page.To), page.Passed, operationKept.Milliseconds()}
-	for _, position := range page.Events {
-		args = append(args, position.ID())
+	for i, position := range page.Events {
+		args = append(args, freshName(position, page.Lanes, i))
 	}
 	reply, err := s.run(ctx, s.scripts.Replay, keys, args...)
 	if err != nil {

@@ -137,11 +137,11 @@ func (s *Store) keepScheduled(ctx context.Context, partition int, schedule strin
 }
 
 // keepQueue goes through leases before retries: a delivery that settle puts back meanwhile was seen among the leases or is found among the
-// retries, and what claim moves, it copies.
+// retries, and what claim moves, it copies, as settle does with what comes forward in its lane.
 func (s *Store) keepQueue(ctx context.Context, partition int, subscription string) error {
 	k := s.keys[partition]
-	keys := []string{k.state(), k.log(), k.copies(), k.holds(), k.fresh(subscription), k.retries(subscription), k.leases(subscription), k.counters(subscription)}
-	for _, part := range []string{"fresh", "leases", "retries"} {
+	keys := []string{k.state(), k.log(), k.copies(), k.holds(), k.fresh(subscription), k.retries(subscription), k.leases(subscription), k.counters(subscription), k.waiting(subscription)}
+	for _, part := range []string{"fresh", "waiting", "leases", "retries"} {
 		at := "0"
 		for more := true; more; {
 			reply, err := s.run(ctx, s.scripts.Keep, keys, subscription, part, at, keepPage)
@@ -169,6 +169,7 @@ func (s *Store) purgeQueues(ctx context.Context, partition int) (more bool, err 
 		keys := []string{
 			k.state(), k.gone(), k.copies(), k.holds(), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id),
 			k.ready(), k.handlers(), k.permits(id), k.paused(), k.rate(id), k.pulls(), k.successes(id),
+			k.open(), k.breaker(id), k.lanes(id), k.waiting(id),
 		}
 		reply, err := s.run(ctx, s.scripts.Purge, keys, id, purgePage)
 		if err != nil {

@@ -43,6 +43,7 @@ func (s *Store) queueStatus(ctx context.Context, id string) (status router.Subsc
 		fresh, flying := pipe.LLen(ctx, k.fresh(id)), pipe.ZCard(ctx, k.leases(id))
 		retrying, counters := pipe.ZCard(ctx, k.retries(id)), pipe.HGetAll(ctx, k.counters(id))
 		first := pipe.LRange(ctx, k.fresh(id), 0, 0)
+		waitingBehind := pipe.ZCard(ctx, k.waiting(id)) // never older than the first of their lane
 		paused := pipe.HMGet(ctx, k.paused(), id)
 		waiting, leased := pipe.ZRange(ctx, k.retries(id), 0, oldestScan-1), pipe.ZRange(ctx, k.leases(id), 0, -1)
 		if _, err := pipe.Exec(ctx); err != nil {
@@ -51,13 +52,14 @@ func (s *Store) queueStatus(ctx context.Context, id string) (status router.Subsc
 		addPause(&status, paused.Val()[0])
 		status.InFlight += flying.Val()
 		status.Retrying += retrying.Val()
-		status.Backlog += fresh.Val() + flying.Val() + retrying.Val()
+		status.Backlog += fresh.Val() + flying.Val() + retrying.Val() + waitingBehind.Val()
 		addCounters(&status, counters.Val())
 		for _, entries := range [][]string{first.Val(), waiting.Val(), leased.Val()} {
 			addOldest(&status, p, entries)
 		}
 	}
-	return status, nil
+	status.Breaker, err = s.breakerStatus(ctx, id)
+	return status, err
 }
 
 func addCounters(status *router.SubscriptionStatus, counters map[string]string) {

@@ -183,10 +183,13 @@ func TestApplyIsFencedByTheCursorAndStaleByTheToken(t *testing.T) {
 	})
 }
 
+// create makes a subscription to a webhook, without a breaker: that has tests of its own.
 func create(t testing.TB, s router.SubscriptionStore, name string, types ...string) router.Subscription {
 	t.Helper()
+	delivery := router.DefaultDelivery()
+	delivery.Breaker = router.Breaker{}
 	sub, err := s.CreateSubscription(context.Background(), router.Subscription{
-		Name: name, Enabled: true, Filter: router.Filter{Types: types}, Delivery: router.DefaultDelivery(),
+		Name: name, Enabled: true, Filter: router.Filter{Types: types}, Delivery: delivery,
 		Sink: router.Sink{Kind: router.WebhookSink, URL: "http://127.0.0.1:1/", Mode: router.Structured, Timeout: router.DefaultSinkTimeout},
 	})
 	require.NoError(t, err)

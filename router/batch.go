@@ -134,7 +134,7 @@ func (b *batchBuilder) add(record Record, targets []string, offers []matchedOffe
 		offers = offers[after:]
 	}
 	for _, id := range targets {
-		if b.entries == batchEntries || !b.enqueue(id, record.Position) {
+		if b.entries == batchEntries || !b.enqueue(id, record) {
 			return false
 		}
 		b.batch.To = Cursor{Position: record.Position, Target: id}
@@ -161,7 +161,7 @@ func (b *batchBuilder) offer(record Record, o *matchedOffer) bool {
 }
 
 // enqueue adds a delivery; false: the batch has no room for another queue.
-func (b *batchBuilder) enqueue(id string, position Position) bool {
+func (b *batchBuilder) enqueue(id string, record Record) bool {
 	i, known := b.queues[id]
 	if !known {
 		if len(b.queues) == batchQueues {
@@ -175,18 +175,33 @@ func (b *batchBuilder) enqueue(id string, position Position) bool {
 		b.queues[id] = i
 		b.batch.Enqueues = append(b.batch.Enqueues, Enqueue{Queue: sub.Queue()})
 	}
-	b.batch.Enqueues[i].Entries = append(b.batch.Enqueues[i].Entries, position)
+	e := &b.batch.Enqueues[i]
+	e.Entries = append(e.Entries, record.Position)
+	if sub, ok := b.snapshot.subscription(id); ok && sub.Ordered() {
+		e.Lanes = append(e.Lanes, record.Event.Lane())
+	}
 	b.entries++
 	return true
 }
 
 // Queue is what the store has to know of a subscription.
 func (s *Subscription) Queue() Queue {
-	q := Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate}
+	q := Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate, Breaker: s.breaker()}
 	if q.Kind == PullSink {
 		q.MaxInFlight, q.Rate = MaxPulled, Rate{} // how many workers there are, and how often they pull, is up to them
 	}
 	return q
+}
+
+// Ordered tells whether deliveries are made in order, per lane. Workers that pull get them as they come.
+func (s *Subscription) Ordered() bool { return s.Delivery.Ordered && s.Sink.Kind != PullSink }
+
+// breaker is the one that stands before the sink. The failures of Go code say nothing of an endpoint, nor do those of workers that pull.
+func (s *Subscription) breaker() Breaker {
+	if s.Sink.Kind == HandlerSink || s.Sink.Kind == PullSink {
+		return Breaker{}
+	}
+	return s.Delivery.Breaker
 }
 
 // withoutQueue turns what a batch adds to one queue into dead letters, since the queue can't take it.

@@ -271,7 +271,8 @@ func (d *dispatcher) start(jobs ...job) {
 type job struct {
 	claimed Claimed
 	record  Record
-	pass    pass // where the queue has a rate
+	pass    pass          // where the queue has a rate
+	early   time.Duration // how much sooner than it has to it began
 }
 
 // pass is the time within which an attempt has to begin for its permit to hold.
@@ -280,14 +281,15 @@ type pass struct {
 	slack time.Duration
 }
 
-// expired tells whether an attempt that would begin now comes too late for its permit.
-func (d *dispatcher) expired(j job) bool {
+// begin tells whether an attempt that begins now comes in time for its permit.
+func (d *dispatcher) begin(j *job) bool {
 	if j.claimed.Queue.Rate.Limit == 0 {
-		return false
+		return true
 	}
 	took := time.Since(j.pass.asked)
 	d.router.slack.observe(took)
-	return took > j.pass.slack
+	j.early = j.pass.slack - took
+	return j.early >= 0
 }
 
 // load returns the events of deliveries: those routed here a moment ago are at hand.
@@ -315,7 +317,7 @@ func (d *dispatcher) load(ctx context.Context, claimed []Claimed) ([]Record, err
 // work makes one attempt, and sees to it that what becomes of the delivery is recorded.
 func (d *dispatcher) work(j job) {
 	sub, ok := d.router.definitions.snapshot.Load().subscription(j.claimed.Queue.Subscription)
-	if !ok || d.expired(j) { // deleted since; what is left of its queue goes too
+	if !ok || !d.begin(&j) { // deleted since; what is left of its queue goes too
 		d.finish(Settlement{Claimed: j.claimed, Unstarted: true})
 		return
 	}
@@ -359,7 +361,9 @@ func (d *dispatcher) conclude(j job, sub *Subscription, attempt Attempt) Settlem
 	if decision.Disable {
 		d.router.disable(d.sending, sub, StoppedGone, attempt)
 	}
-	return Settlement{Claimed: j.claimed, Verdict: decision.Verdict, After: decision.After, Attempt: attempt}
+	return Settlement{
+		Claimed: j.claimed, Verdict: decision.Verdict, After: decision.After, Attempt: attempt, Fault: attempt.Outcome.faultsEndpoint(), Early: j.early,
+	}
 }
 
 // finish frees an attempt's slot and hands its result over.
@@ -391,7 +395,7 @@ func (d *dispatcher) settle(ctx context.Context, batch []Settlement) {
 	for {
 		settled, err := d.router.store.SettleDeliveries(ctx, d.partition, batch)
 		if err == nil {
-			d.settled(batch, settled)
+			d.settled(ctx, batch, settled)
 			return
 		}
 		d.router.failed(ctx, "record what became of deliveries", err)
@@ -402,7 +406,7 @@ func (d *dispatcher) settle(ctx context.Context, batch []Settlement) {
 	}
 }
 
-func (d *dispatcher) settled(batch []Settlement, settled []Settled) {
+func (d *dispatcher) settled(ctx context.Context, batch []Settlement, settled []Settled) {
 	for _, one := range batch {
 		d.router.config.Observer.Settled(one.Claimed.Queue.Kind, one.Verdict, 0)
 	}
@@ -416,4 +420,23 @@ func (d *dispatcher) settled(batch []Settlement, settled []Settled) {
 		}
 	}
 	d.wake(due)
+	for _, q := range settled {
+		if q.Failing > 0 {
+			d.disableFailing(ctx, batch, q)
+		}
+	}
+}
+
+// disableFailing disables a subscription whose endpoint has been failing for too long.
+func (d *dispatcher) disableFailing(ctx context.Context, batch []Settlement, q Settled) {
+	sub, ok := d.router.definitions.snapshot.Load().subscription(q.Queue.Subscription)
+	if limit := q.Queue.Breaker.DisableAfter.Std(); !ok || limit == 0 || q.Failing < limit {
+		return
+	}
+	for _, one := range batch {
+		if one.Fault && one.Claimed.Queue.Subscription == sub.ID {
+			d.router.disable(ctx, sub, StoppedFailing, one.Attempt)
+			return
+		}
+	}
 }

@@ -195,13 +195,8 @@ func (d *Delivery) read(o *docObject) {
 	})
 	o.get("max_in_flight").integer(&d.MaxInFlight)
 	o.get("rate").object(d.Rate.read)
-	ordered := false
-	if n := o.get("ordered"); n.present() {
-		n.bool(&ordered)
-		if ordered {
-			n.faults.add(n.at, "true is not available in this version")
-		}
-	}
+	o.get("breaker").object(d.Breaker.read)
+	o.get("ordered").bool(&d.Ordered)
 }
 
 // SubscriptionView is how a subscription is shown.
@@ -252,7 +247,7 @@ func AppendStored(dst []byte, s Subscription) []byte {
 // DecodeStored reads what AppendStored wrote, also if it was a newer version that knows more fields, and what the API shows, the masked
 // secret as it is. It checks types, not rules: a sink may be of a kind that this version does not have.
 func DecodeStored(text []byte) (Subscription, error) {
-	var s Subscription
+	s := Subscription{Delivery: Delivery{Breaker: DefaultBreaker()}} // older versions stored none
 	err := readStored(text, func(o *docObject) {
 		o.get("id").text(&s.ID)
 		s.read(o)
@@ -358,6 +353,10 @@ func (d Delivery) write(w *jsonWriter) {
 	w.close('}')
 	w.integer("max_in_flight", d.MaxInFlight)
 	d.Rate.write(w)
+	d.Breaker.write(w)
+	if d.Ordered {
+		w.bool("ordered", true)
+	}
 	w.close('}')
 }
 

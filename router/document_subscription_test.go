@@ -43,6 +43,7 @@ func TestASubscriptionHasTheDefaultsOfTheAPI(t *testing.T) {
 				Duration(5 * time.Second), Duration(5 * time.Minute), Duration(30 * time.Minute), Duration(2 * time.Hour), Duration(5 * time.Hour), Duration(10 * time.Hour),
 			}},
 			MaxInFlight: 16,
+			Breaker:     Breaker{Failures: 10, Pause: Duration(10 * time.Second), DisableAfter: Duration(5 * 24 * time.Hour)},
 		},
 	}, s)
 }
@@ -52,7 +53,8 @@ func TestASubscriptionIsReadAsItIsWritten(t *testing.T) {
 		"name": "orders-to-billing", "title": "Orders → billing", "enabled": false,
 		"filter": {"types": ["order.*"], "filters": [{"prefix": {"source": "/shop"}}], "pattern": {"data": {"total": [{"numeric": [">", 100.0]}]}}},
 		"sink": {"kind": "webhook", "url": "https://billing.example/hook", "mode": "binary", "headers": {"x-team": "a"}, "timeout": "1m30s", "secret": "`+signingSecret+`"},
-		"delivery": {"retry": {"schedule": [], "jitter": 1}, "max_in_flight": 1000, "rate": {"limit": 100, "per": "1m"}, "ordered": false}
+		"delivery": {"retry": {"schedule": [], "jitter": 1}, "max_in_flight": 1000, "rate": {"limit": 100, "per": "1m"},
+			"breaker": {"failures": 3, "pause": "1m", "disable_after": "0s"}, "ordered": true}
 	}`, Rules{})
 	require.Equal(t, Subscription{
 		Name: "orders-to-billing", Title: "Orders → billing",
@@ -64,7 +66,7 @@ func TestASubscriptionIsReadAsItIsWritten(t *testing.T) {
 			Kind: WebhookSink, URL: "https://billing.example/hook", Mode: Binary, Headers: map[string]string{"x-team": "a"},
 			Timeout: Duration(90 * time.Second), Secret: signingSecret,
 		},
-		Delivery: Delivery{Retry: Retry{Schedule: []Duration{}, Jitter: 1}, MaxInFlight: 1000, Rate: Rate{Limit: 100, Per: Duration(time.Minute)}},
+		Delivery: Delivery{Retry: Retry{Schedule: []Duration{}, Jitter: 1}, MaxInFlight: 1000, Rate: Rate{Limit: 100, Per: Duration(time.Minute)}, Breaker: Breaker{Failures: 3, Pause: Duration(time.Minute)}, Ordered: true},
 	}, s)
 }
 
@@ -166,7 +168,11 @@ func TestEachFaultOfASubscriptionIsNamedAtItsPlace(t *testing.T) {
 		"half a rate":    {with(`"delivery": {"rate": {"limit": 5}}`), []string{"body.delivery.rate.per: must be from 1s to 31d"}},
 		"an empty rate":  {with(`"delivery": {"rate": {}}`), []string{"body.delivery.rate.limit: must be from 1 to 1000000", "body.delivery.rate.per: must be from 1s to 31d"}},
 		"a rate per day": {with(`"delivery": {"rate": {"limit": 1000001, "per": "32d", "burst": 1}}`), []string{"body.delivery.rate.burst: is not a known field", "body.delivery.rate.limit: must be from 1 to 1000000", "body.delivery.rate.per: must be from 1s to 31d"}},
-		"ordered":        {with(`"delivery": {"ordered": true}`), []string{"body.delivery.ordered: true is not available in this version"}},
+		"breaker": {with(`"delivery": {"breaker": {"failures": 1001, "pause": "10ms", "disable_after": "1s", "probes": 2}}`), []string{
+			"body.delivery.breaker.probes: is not a known field", "body.delivery.breaker.failures: must be from 0 to 1000",
+			"body.delivery.breaker.pause: must be from 100ms to 1h", "body.delivery.breaker.disable_after: must be 0s, for never, or from 1m to 365d",
+		}},
+		"ordered": {with(`"delivery": {"ordered": "yes"}`), []string{"body.delivery.ordered: must be a boolean, not a string"}},
 		"several": {`{"name": "-", "sink": {"kind": "webhook", "url": 1, "timeout": "1h"}, "delivery": {"max_in_flight": 5000, "x": 1}}`, []string{
 			"body.sink.url: must be a string, not a number", "body.delivery.x: is not a known field",
 			"body.name: must be " + nameRule, "body.sink.timeout: must be from 100ms to 5m",
@@ -262,7 +268,7 @@ func TestASubscriptionIsShownInTheOrderOfTheAPIWithItsSecretMasked(t *testing.T)
 	const shown = `{"id":"sub_01JD6Z3V9K8Q2M4N5P6R7S8T9V","name":"orders-to-billing","title":"Orders → billing","enabled":true,` +
 		`"filter":{"types":["order.*"],"filters":[{"prefix":{"source":"/shop"}}],"pattern":{"data":{"total":[{"numeric":[">",100]}]}}},` +
 		`"sink":{"kind":"webhook","url":"https://billing.example/hook","mode":"binary","headers":{"x-area":"b","x-team":"a"},"timeout":"30s","secret":"whsec_****"},` +
-		`"delivery":{"retry":{"schedule":["5s","7d"],"jitter":0.5},"max_in_flight":3},` +
+		`"delivery":{"retry":{"schedule":["5s","7d"],"jitter":0.5},"max_in_flight":3,"breaker":{"failures":5,"pause":"1s","disable_after":"7d"}},` +
 		`"created":"2026-11-20T12:00:00.000Z","updated":"2026-11-21T12:00:00.005Z","etag":"\"12\""`
 	require.Equal(t, shown+`}`, string(AppendSubscription(nil, billing(), SubscriptionView{})))
 	require.Equal(t, `[`+shown+`,"status":{"backlog":1}}`, string(AppendSubscription([]byte(`[`), billing(), SubscriptionView{Status: json.RawMessage(`{"backlog":1}`)})))
@@ -275,7 +281,7 @@ func TestASubscriptionIsShownInTheOrderOfTheAPIWithItsSecretMasked(t *testing.T)
 	unsigned := billing()
 	unsigned.Sink.Secret = ""
 	require.Contains(t, string(AppendSubscription(nil, unsigned, SubscriptionView{})), `"secret":null`, "left out it would mean: as it is")
-	require.Equal(t, `{"name":"a","enabled":false,"filter":{},"sink":{"kind":"handler"},"delivery":{"retry":{"schedule":[],"jitter":0},"max_in_flight":0}}`,
+	require.Equal(t, `{"name":"a","enabled":false,"filter":{},"sink":{"kind":"handler"},"delivery":{"retry":{"schedule":[],"jitter":0},"max_in_flight":0,"breaker":{"failures":0,"pause":"0s","disable_after":"0s"}}}`,
 		string(AppendSubscription(nil, Subscription{Name: "a", Sink: Sink{Kind: HandlerSink}}, SubscriptionView{})))
 }
 
@@ -294,6 +300,8 @@ func TestWhatANewerVersionStoredCanBeRead(t *testing.T) {
 		"delivery":{"retry":{"schedule":[],"jitter":0,"max":1},"max_in_flight":1,"rate":{},"ordered":false},"version":7}`))
 	require.NoError(t, err)
 	require.Equal(t, []any{"sub_1", uint64(7), "whsec_a", []string{"a"}}, []any{s.ID, s.Version, s.Sink.Secret, s.Filter.Types})
+
+	require.Equal(t, DefaultBreaker(), s.Delivery.Breaker, "older versions stored none")
 
 	s, err = DecodeStored([]byte(`{"name":"a","sink":{"kind":"stream","stream":"orders"}}`))
 	require.NoError(t, err)
@@ -367,10 +375,10 @@ func TestAPatchIsRefusedWhereItsResultWouldBe(t *testing.T) {
 			"body.sink.url: is not a known field", "body.sink.mode: is not a known field",
 			"body.sink.headers: is not a known field", "body.sink.secret: is not a known field",
 		}},
-		`{"titel": "a"}`:                                {Invalid, []string{"body.titel: is not a known field"}},
-		`{"titel": null}`:                               {Invalid, []string{"body.titel: is not a known field"}},
-		`{"sink": {"URL": null}}`:                       {Invalid, []string{`body.sink.URL: is not a known field; did you mean "url"?`}},
-		`{"delivery": {"ordered": true}, "nope": null}`: {Invalid, []string{"body.nope: is not a known field", "body.delivery.ordered: true is not available in this version"}},
+		`{"titel": "a"}`:                             {Invalid, []string{"body.titel: is not a known field"}},
+		`{"titel": null}`:                            {Invalid, []string{"body.titel: is not a known field"}},
+		`{"sink": {"URL": null}}`:                    {Invalid, []string{`body.sink.URL: is not a known field; did you mean "url"?`}},
+		`{"delivery": {"ordered": 1}, "nope": null}`: {Invalid, []string{"body.nope: is not a known field", "body.delivery.ordered: must be a boolean, not a number"}},
 	} {
 		_, err := PatchSubscription(billing(), []byte(patch), Rules{})
 		code, got := problems(t, err)
@@ -420,6 +428,7 @@ func TestADefinitionForPrintingHasNoSecret(t *testing.T) {
 			"kind": "webhook", "url": "https://billing.example/hook", "mode": "binary", "headers": map[string]any{"x-team": "a", "x-area": "b"},
 			"timeout": "30s", "secret": "whsec_****",
 		},
-		"delivery": map[string]any{"retry": map[string]any{"schedule": []any{"5s", "7d"}, "jitter": 0.5}, "max_in_flight": int64(3)},
+		"delivery": map[string]any{"retry": map[string]any{"schedule": []any{"5s", "7d"}, "jitter": 0.5}, "max_in_flight": int64(3),
+			"breaker": map[string]any{"failures": int64(5), "pause": "1s", "disable_after": "7d"}},
 	}, s.Definition())
 }

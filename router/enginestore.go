@@ -19,12 +19,14 @@ type Queue struct {
 	Enabled      bool
 	MaxInFlight  int
 	Rate         Rate
+	Breaker      Breaker
 }
 
 // Enqueue is what a batch adds to one queue: deliveries of the events at these positions, in log order.
 type Enqueue struct {
 	Queue   Queue
 	Entries []Position
+	Lanes   []string      // of each entry, where the queue is ordered: see Event.Lane. nil: it is not
 	Take    int           // how many of them to lease at once, if the queue is empty and has room in flight
 	Lease   time.Duration // for how long
 }
@@ -148,6 +150,8 @@ type Settlement struct {
 	After     time.Duration // Retrying: when it is due again
 	Attempt   Attempt       // recorded unless the verdict is Delivered
 	Unstarted bool          // nothing was attempted: the delivery goes back as it was
+	Early     time.Duration // how much sooner the attempt began than its claim's Slack allows, where the queue has a rate
+	Fault     bool          // the endpoint is to blame for the failure, which counts for the breaker
 }
 
 // Settled is the answer of Settle for one queue.
@@ -156,6 +160,8 @@ type Settled struct {
 	Lost  int           // settlements that came too late: their lease had run out and somebody else has the delivery
 	Work  bool          // the queue has work
 	Next  time.Duration // when
+
+	Failing time.Duration // for how long the endpoint has been failing, if the breaker is open
 }
 
 // QueueStore is what sending needs. Safe for concurrent use.
@@ -166,7 +172,9 @@ type QueueStore interface {
 	DueQueues(ctx context.Context, partition int, kind SinkKind, limit int) (due []string, next time.Duration, err error)
 	// ClaimDeliveries leases deliveries. A queue's deliveries in flight never exceed its MaxInFlight, over all replicas and
 	// partitions. If none is attempted that was not begun within its claim's Slack from the call on, then no window of Rate.Per sees more attempts begin
-	// than Rate.Limit, whatever becomes of the replicas. token is the partition's definitions.
+	// than Rate.Limit, whatever becomes of the replicas. While the queue's breaker is open, one delivery at a time is leased, when it is time for one.
+	// Nothing of a paused subscription is. Of the deliveries of one lane, one is leased at a time, in the order in which they were queued: the next one when
+	// that one is delivered or dead. token is the partition's definitions.
 	ClaimDeliveries(ctx context.Context, partition int, claims []Claim) (claimed []Claimed, token string, err error)
 	// LoadEvents returns the events at these positions of one partition, from the log or from the copies that were kept.
 	LoadEvents(ctx context.Context, partition int, positions []Position) ([]Record, error)

@@ -108,3 +108,20 @@ func TestTheDedupeKeyIsSourceIDAndPartitionKeyAndNothingElse(t *testing.T) {
 		require.Equal(t, same, a.DedupeKey() == b.DedupeKey())
 	})
 }
+
+func TestTheLaneOfAnEventIsThatOfItsPartitionKeyElseItsSubjectElseOfNeither(t *testing.T) {
+	lane := func(subject, key string) string {
+		return eventWith(t, func(f *router.EventFields) {
+			f.Subject = subject
+			if key != "" {
+				f.Extensions = []router.Extension{{Name: "partitionkey", Value: key}}
+			}
+		}).Lane()
+	}
+	require.Equal(t, lane("", "a"), lane("a", ""))
+	require.Equal(t, lane("b", "a"), lane("c", "a"), "the partition key comes first")
+	require.NotEqual(t, lane("a", ""), lane("b", ""))
+	require.NotEqual(t, lane("", ""), lane("b", ""))
+	require.Regexp(t, "^[A-Za-z0-9_-]{11}$", lane("any # of ~ these", ""), "nothing of it can be mistaken in a queue")
+	require.Equal(t, "LQaABTjTlMI", lane("", ""), "what is queued keeps its lane")
+}

@@ -23,6 +23,8 @@ type HandlerConfig struct {
 	// MaxInFlight is how many calls run at once, over all replicas, and, counting those that ran out of time and have not returned, within
 	// one. From 1 to 1,000. Defaults to 16.
 	MaxInFlight int
+	// Ordered calls the handler for one event at a time of those with the same partition key, else subject, in their order; a retry holds back only those.
+	Ordered bool
 	// Retry is when a failed call is made again. Defaults to DefaultRetry().
 	Retry *Retry
 }
@@ -88,7 +90,7 @@ func handlerSubscription(pattern, name string, config HandlerConfig) Subscriptio
 	return Subscription{
 		Name: name, Enabled: true, Filter: Filter{Types: []string{pattern}},
 		Sink:     Sink{Kind: HandlerSink, Timeout: Duration(cmp.Or(config.Timeout, DefaultHandlerTimeout))},
-		Delivery: Delivery{Retry: retry, MaxInFlight: cmp.Or(config.MaxInFlight, DefaultMaxInFlight)},
+		Delivery: Delivery{Retry: retry, MaxInFlight: cmp.Or(config.MaxInFlight, DefaultMaxInFlight), Ordered: config.Ordered},
 	}
 }
 

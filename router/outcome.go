@@ -26,6 +26,17 @@ const (
 	OutcomeCanceled     Outcome = "canceled"      // this replica shut down; says nothing about the endpoint
 )
 
+// faultsEndpoint tells whether an attempt that ended so speaks against the endpoint.
+func (o Outcome) faultsEndpoint() bool {
+	switch o {
+	case OutcomeStatus, OutcomeGone, OutcomeRedirect, OutcomeTimeout, OutcomeDNS, OutcomeRefused, OutcomeUnreachable, OutcomeReset, OutcomeTLS,
+		OutcomeBlocked, OutcomeProtocol:
+		return true
+	default:
+		return false
+	}
+}
+
 // Outcomes returns every outcome, in the order of their definition.
 func Outcomes() []Outcome {
 	return []Outcome{

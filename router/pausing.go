@@ -12,6 +12,7 @@ type StopReason string
 const (
 	StoppedByOperator StopReason = "operator" // somebody asked for it
 	StoppedGone       StopReason = "gone"     // the endpoint answered 410, and the subscription was disabled
+	StoppedFailing    StopReason = "failing"  // the endpoint failed for too long, and the subscription was disabled
 )
 
 // Pause is that nothing is sent to a subscription's sink.
@@ -25,6 +26,6 @@ type Pauser interface {
 	// PauseSubscription stops sending: when it has returned, no replica claims a delivery of it any more. Events that match are queued, and attempts under
 	// way finish. NotFound.
 	PauseSubscription(ctx context.Context, id string) error
-	// ResumeSubscription ends the pause, whatever its reason was. NotFound.
+	// ResumeSubscription ends the pause, whatever its reason was, and closes the breaker. NotFound.
 	ResumeSubscription(ctx context.Context, id string) error
 }

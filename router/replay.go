@@ -49,7 +49,8 @@ type ReplayPage struct {
 	Queue     Queue
 	From, To  ReplayCursor
 	Events    []Position
-	Passed    int // events of the page that are not wanted
+	Lanes     []string // of each event, where the queue is ordered; nil: it is not
+	Passed    int      // events of the page that are not wanted
 }
 
 // ReplayStore queues events again.
@@ -102,7 +103,7 @@ func (p replaying) start(partition int) Position {
 }
 
 // choose takes the wanted ones of records that follow each other, and says whether there are more in the time that is asked for.
-func (p replaying) choose(records []Record) (wanted []Position, passed int, more bool) {
+func (p replaying) choose(records []Record) (wanted []Record, passed int, more bool) {
 	view := NewView(Event{})
 	defer view.Release()
 	for _, r := range records {
@@ -110,7 +111,7 @@ func (p replaying) choose(records []Record) (wanted []Position, passed int, more
 		case r.Position.MS >= p.to:
 			return wanted, passed, false
 		case r.Err == nil && p.wants(view, r.Event):
-			wanted = append(wanted, r.Position)
+			wanted = append(wanted, r)
 		default:
 			passed++
 		}
@@ -139,7 +140,7 @@ func (r *Router) CountReplay(ctx context.Context, s Subscription, req ReplayRequ
 			if err != nil {
 				return 0, err
 			}
-			var wanted []Position
+			var wanted []Record
 			if wanted, _, more = p.choose(records); more {
 				after = records[len(records)-1].Position
 			}
@@ -171,6 +172,16 @@ func (r *Router) replayStep(ctx context.Context, o Operation) (more bool, err er
 	return false, nil
 }
 
+// add takes in events of a page.
+func (p *ReplayPage) add(s Subscription, wanted []Record) {
+	for _, r := range wanted {
+		p.Events = append(p.Events, r.Position)
+		if s.Ordered() {
+			p.Lanes = append(p.Lanes, r.Event.Lane())
+		}
+	}
+}
+
 func (r *Router) replayPage(ctx context.Context, o Operation, partition int, cursor ReplayCursor, s Subscription, p replaying) error {
 	after := p.start(partition)
 	if cursor.Begun {
@@ -181,8 +192,9 @@ func (r *Router) replayPage(ctx context.Context, o Operation, partition int, cur
 		return err
 	}
 	page := ReplayPage{Operation: o.ID, Suffix: o.Suffix, Queue: s.Queue(), From: cursor, To: ReplayCursor{Begun: true, Position: after}}
-	var more bool
-	if page.Events, page.Passed, more = p.choose(records); more {
+	wanted, passed, more := p.choose(records)
+	page.add(s, wanted)
+	if page.Passed = passed; more {
 		page.To.Position = records[len(records)-1].Position
 	}
 	page.To.Ended = !more

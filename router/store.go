@@ -152,9 +152,10 @@ type SubscriptionStatus struct {
 	OldestPending time.Time // accept time of the oldest event that waits; zero: none
 	LastSuccess   time.Time
 	LastFailure   time.Time
-	LastError     string   // of the last failure
-	NotQueued     int64    // events that matched while the subscription was disabled
-	Paused        *Pause   // nil: it is not
+	LastError     string // of the last failure
+	NotQueued     int64  // events that matched while the subscription was disabled
+	Paused        *Pause // nil: it is not
+	Breaker       BreakerStatus
 	HandledBy     []string // handler sinks: the replicas that have the handler; empty: nobody handles it
 }
 

@@ -89,9 +89,11 @@ type Sink struct {
 
 // Delivery says how deliveries are made.
 type Delivery struct {
-	Retry       Retry `json:"retry"`
-	MaxInFlight int   `json:"max_in_flight"`
-	Rate        Rate  `json:"rate"`
+	Retry       Retry   `json:"retry"`
+	MaxInFlight int     `json:"max_in_flight"`
+	Rate        Rate    `json:"rate"`
+	Breaker     Breaker `json:"breaker"`
+	Ordered     bool    `json:"ordered,omitempty"` // one at a time per partition key, else subject
 }
 
 // Retry is when failed attempts are made again: attempt n+1 follows attempt n after Schedule[n-1], give or take Jitter
@@ -103,7 +105,7 @@ type Retry struct {
 
 // DefaultDelivery is how deliveries are made where neither the definition nor the server's configuration says anything.
 func DefaultDelivery() Delivery {
-	return Delivery{Retry: DefaultRetry(), MaxInFlight: DefaultMaxInFlight}
+	return Delivery{Retry: DefaultRetry(), MaxInFlight: DefaultMaxInFlight, Breaker: DefaultBreaker()}
 }
 
 // Rules are what a deployment adds to the rules of definitions. The zero Rules are good for a definition whose sink is Go code. What a check
@@ -161,6 +163,7 @@ func (s Subscription) check(f *docFaults, at string, rules Rules) {
 	}
 	f.refuse(at, "delivery.retry", s.Delivery.Retry.Check())
 	f.refuse(at, "delivery.rate", s.Delivery.Rate.Check())
+	f.refuse(at, "delivery.breaker", s.Delivery.Breaker.Check())
 }
 
 // checkTitle holds free text to a length, and to characters that can't upset a terminal or a log.

@@ -25,10 +25,13 @@ func billing() Subscription {
 			Kind: WebhookSink, URL: "https://billing.example/hook", Mode: Binary, Headers: map[string]string{"x-team": "a", "x-area": "b"},
 			Timeout: Duration(30 * time.Second), Secret: signingSecret,
 		},
-		Delivery: Delivery{Retry: Retry{Schedule: []Duration{Duration(5 * time.Second), Duration(7 * day)}, Jitter: 0.5}, MaxInFlight: 3},
-		Version:  12,
-		Created:  time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC),
-		Updated:  time.Date(2026, 11, 21, 12, 0, 0, 5e6, time.UTC),
+		Delivery: Delivery{
+			Retry: Retry{Schedule: []Duration{Duration(5 * time.Second), Duration(7 * day)}, Jitter: 0.5}, MaxInFlight: 3,
+			Breaker: Breaker{Failures: 5, Pause: Duration(time.Second), DisableAfter: Duration(7 * day)},
+		},
+		Version: 12,
+		Created: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC),
+		Updated: time.Date(2026, 11, 21, 12, 0, 0, 5e6, time.UTC),
 	}
 }
 

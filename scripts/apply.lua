@@ -16,7 +16,8 @@ KEYS
   10 triggers   zset    trigger and generation to when to look at its partials
   11 paused     hash    paused subscriptions
   12 pulls      zset    queues that workers pull from
-  13… queues           three for each queue: fresh list, leases zset, counters hash
+  13 open       hash    subscriptions whose breaker is open, and from when on it lets an attempt through
+  14… queues           three for each queue: fresh list, leases zset, counters hash
   … triggers           two for each trigger: partials zset, counters hash
   … partials   hash    one for each partial
 
@@ -80,23 +81,31 @@ if (s[3] or '') ~= token and (settles or not older_than_changes()) then
   return { 'stale', s[3] or '' }
 end
 
+-- Tells whether a subscription is in a hash, which mostly is empty.
+local function membership(key)
+  local any = redis.call('HLEN', key) > 0
+  return function(subscription)
+    return any and redis.call('HEXISTS', key, subscription) == 1
+  end
+end
+local paused, open = membership(KEYS[11]), membership(KEYS[13])
+
 -- Read all that the writes depend on, so that nothing can fail between two of them.
 local queues = {}
 local arg = 9
 for i = 1, tonumber(ARGV[8]) do
-  local key = 10 + 3 * i
+  local key = 11 + 3 * i
   local count = tonumber(ARGV[arg + 5])
   local length, flying = redis.pcall('LLEN', KEYS[key]), redis.pcall('ZCARD', KEYS[key + 1])
   local counters = redis.pcall('HLEN', KEYS[key + 2])
   if type(length) == 'table' or type(flying) == 'table' or type(counters) == 'table' then
     return { 'unusable', 'queue', i }
   end
-  local open = length == 0 and redis.call('HEXISTS', KEYS[11], ARGV[arg]) == 0
-  local room = open and tonumber(ARGV[arg + 2]) - flying or 0
+  local room = length == 0 and not paused(ARGV[arg]) and tonumber(ARGV[arg + 2]) - flying or 0
   queues[i] = {
     subscription = ARGV[arg], class = ARGV[arg + 1], fresh = KEYS[key], leases = KEYS[key + 1], counters = KEYS[key + 2],
     first = arg + 6, count = count, room = room,
-    take = math.max(0, math.min(room, tonumber(ARGV[arg + 3]), count)), lease = tonumber(ARGV[arg + 4]),
+    take = open(ARGV[arg]) and 0 or math.max(0, math.min(room, tonumber(ARGV[arg + 3]), count)), lease = tonumber(ARGV[arg + 4]),
   }
   arg = arg + 6 + count
 end
@@ -114,7 +123,7 @@ local plan, work, before, final = {}, nil, nil, nil
 if ARGV[arg] == '0' then
   arg = arg + 1 -- and nothing that evaluates triggers is loaded
 else
-  work, arg = read_work(arg, 13 + 3 * #queues)
+  work, arg = read_work(arg, 14 + 3 * #queues)
 end
 if work then
   if settles then

@@ -9,11 +9,13 @@ KEYS
   4 holds      hash    who keeps them
   5 gone       hash    deleted subscriptions
   6 paused     hash    paused subscriptions
-  7… queues            six for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash
+  7 open       hash    subscriptions whose breaker is open, and from when on it lets an attempt through
+  8… queues            nine for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash, breaker hash, lanes hash,
+                       waiting zset
 
 ARGV
-  1… queues    for each: subscription, how many at most, max in flight, lease in milliseconds, in how many milliseconds to look again at the earliest,
-               "" or the receipt of a worker that pulls, a space, and the worker's name
+  1… queues    for each: subscription, how many at most, max in flight, lease in milliseconds, in how many milliseconds to look again at the earliest, "here"
+               (its breaker is) | "" (it has none, or permits were asked of it), "" or the receipt of a worker that pulls, a space, and the worker's name
 
 RETURNS  {definitions' token, then for each queue: when the leases run out, number of deliveries that were tried before, for each: entry
          and attempt, number of fresh deliveries, their entries}
@@ -47,22 +49,45 @@ local function take_retries(queue, want, into)
   end
 end
 
-local function take_fresh(queue, want)
-  if want < 1 then
-    return {}
-  end
-  local fresh = redis.call('LPOP', queue.fresh, want) or {}
-  if #fresh > 0 then
-    redis.call('HINCRBY', queue.counters, 'popped', #fresh)
-  end
-  return fresh
-end
-
 -- What moves keeps a copy of its event, if that may be trimmed.
 local function keep(queue, entry)
   if at_or_before(entry, horizon) then
     hold(log, copies, holds, id_of(entry), queue.subscription .. suffix_of(entry))
   end
+end
+
+-- Tells whether an entry is the first of its lane, which it then occupies; else it is set aside, behind the others.
+local function goes_first(queue, entry)
+  local lane = lane_of(entry)
+  if not lane or redis.call('HSETNX', queue.lanes, lane, entry) == 1 then
+    return true
+  end
+  redis.call('ZADD', queue.waiting, 0, waiting_member(lane, entry))
+  keep(queue, entry)
+  return false
+end
+
+-- Looks at so many fresh deliveries at most for some that are not behind others.
+local most_looked_at = 256
+
+local function take_fresh(queue, want)
+  local fresh, looked_at = {}, 0
+  while #fresh < want and looked_at < math.max(want, most_looked_at) do
+    local popped = redis.call('LPOP', queue.fresh, int(want - #fresh)) or {}
+    if #popped == 0 then
+      break
+    end
+    looked_at = looked_at + #popped
+    for _, entry in ipairs(popped) do
+      if goes_first(queue, entry) then
+        fresh[#fresh + 1] = entry
+      end
+    end
+  end
+  if looked_at > 0 then
+    redis.call('HINCRBY', queue.counters, 'popped', looked_at)
+  end
+  return fresh
 end
 
 -- Up to want deliveries; of retries that are due and fresh ones each gets its half where both could fill all.
@@ -113,20 +138,42 @@ local function lease(queue, tried, fresh, expires, receipt)
   end
 end
 
-for i = 7, #KEYS, 6 do
-  local arg = 1 + (i - 7) / 6 * 6
+-- How many deliveries may be taken, and when to look again at the earliest. An open breaker lets one through, when its time has come.
+local function allowed(queue)
+  if not queue.breaker then
+    return queue.want, queue.gate
+  end
+  local open = open_until(queue.breaker)
+  queue.probing = open and t >= open
+  if queue.probing then
+    return math.min(queue.want, 1), queue.gate
+  end
+  return open and 0 or queue.want, math.max(open or 0, queue.gate)
+end
+
+local any_open = redis.call('HLEN', KEYS[7]) > 0
+for i = 8, #KEYS, 9 do
+  local arg = 1 + (i - 8) / 9 * 7
+  local wait = tonumber(ARGV[arg + 4])
   local queue = {
     subscription = ARGV[arg], fresh = KEYS[i + 1], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
+    lanes = KEYS[i + 7], waiting = KEYS[i + 8],
+    want = tonumber(ARGV[arg + 1]), gate = wait > 0 and t + wait or 0,
+    breaker = any_open and ARGV[arg + 5] == 'here' and { open = KEYS[7], state = KEYS[i + 6], subscription = ARGV[arg] },
   }
-  local want, max, wait = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 4])
-  local expires = int(t + tonumber(ARGV[arg + 3]))
+  local max, expires = tonumber(ARGV[arg + 2]), int(t + tonumber(ARGV[arg + 3]))
   if redis.call('HEXISTS', gone, queue.subscription) == 1 or redis.call('HEXISTS', paused, queue.subscription) == 1 then
     lease(queue, {}, {}, expires, '')
     redis.call('ZREM', KEYS[i], queue.subscription)
   else
+    local want, gate = allowed(queue)
     local tried, fresh = take(queue, want, max)
-    lease(queue, tried, fresh, expires, ARGV[arg + 5])
-    reschedule(KEYS[i], queue.subscription, queue.fresh, queue.retries, queue.leases, max, t, wait > 0 and t + wait or 0)
+    lease(queue, tried, fresh, expires, ARGV[arg + 6])
+    if queue.probing and #tried + #fresh > 0 then
+      begin_probe(queue.breaker, tried[1] and tried[1][1] or fresh[1], expires)
+      gate = math.max(gate, tonumber(expires))
+    end
+    reschedule(KEYS[i], queue.subscription, queue.fresh, queue.retries, queue.leases, max, t, gate)
   end
 end
 return result

@@ -22,9 +22,18 @@ local function at_or_before(a, b)
   return tonumber(aseq) <= tonumber(bseq)
 end
 
--- An entry of a queue is a stream ID and a suffix, mostly empty.
+-- An entry of a queue is a stream ID and a suffix, mostly empty. In an ordered queue the suffix ends with "#" and the entry's lane: of each lane one delivery
+-- is under way or waits for another attempt, and no other one of it is leased.
 local function id_of(entry)
   return string.match(entry, '^%d+-%d+')
+end
+
+local function lane_of(entry)
+  return string.match(entry, '#([^#]*)$')
+end
+
+local function without_lane(entry)
+  return string.match(entry, '^[^#]*')
 end
 
 local function suffix_of(entry)
@@ -171,4 +180,60 @@ local function head_of(event)
   local length, at = varint(event, 3)
   length, at = varint(event, at + length)
   return string.sub(event, 1, at + length - 1)
+end
+
+-- The breaker of a subscription is in two hashes of its home partition. open says from when on the next attempt is let through; a subscription that is not in it
+-- has its breaker closed. state holds what that comes from: the attempts that failed in a row (failures), since when (since), how many probes failed (pauses),
+-- and the one that is under way (probe).
+
+-- When the next attempt is let through; nil: all are.
+local function open_until(breaker)
+  return tonumber(redis.call('HGET', breaker.open, breaker.subscription) or nil)
+end
+
+-- Lets an attempt through an open breaker: nobody else gets one until it is judged, or its lease has run out.
+local function begin_probe(breaker, name, expires)
+  redis.call('HSET', breaker.open, breaker.subscription, expires)
+  redis.call('HSET', breaker.state, 'probe', name)
+end
+
+-- Learns from attempts that are over. One that was delivered closes the breaker. A number in a row whose endpoint is to blame opens it; while it is open, only
+-- the probe counts, and each that fails makes the pause twice as long. Returns when the next attempt is let through, 0 for at any time, and for how long the
+-- endpoint has been failing while it is open, else 0.
+local function judge(breaker, results, t)
+  local s = redis.call('HMGET', breaker.state, 'failures', 'since', 'pauses', 'probe')
+  if not s[1] and results.faults == 0 then
+    return 0, 0
+  end
+  if results.delivered then
+    redis.call('UNLINK', breaker.state)
+    redis.call('HDEL', breaker.open, breaker.subscription)
+    return 0, 0
+  end
+  local failures, since, pauses = tonumber(s[1] or 0) + results.faults, tonumber(s[2] or t), tonumber(s[3] or 0)
+  local open, verdict = open_until(breaker), results[s[4]]
+  if results.faults > 0 then
+    redis.call('HSET', breaker.state, 'failures', int(failures), 'since', int(since))
+  end
+  if open and verdict then
+    pauses = verdict == 'fault' and pauses + 1 or pauses
+    open = verdict == 'fault' and t + math.min(breaker.pause * 2 ^ pauses, breaker.longest) or t
+    redis.call('HSET', breaker.open, breaker.subscription, int(open))
+    redis.call('HSET', breaker.state, 'pauses', int(pauses))
+    redis.call('HDEL', breaker.state, 'probe')
+  elseif not open and failures >= breaker.threshold then
+    open = t + breaker.pause
+    redis.call('HSET', breaker.open, breaker.subscription, int(open))
+  end
+  return open or 0, open and t - since or 0
+end
+
+-- What stands behind others of its lane is in a sorted set, all scores 0, as the lane, the position in a form that sorts, and the entry.
+local function waiting_member(lane, entry)
+  local ms, seq = string.match(entry, '^(%d+)-(%d+)')
+  return lane .. ' ' .. string.rep('0', 20 - #ms) .. ms .. '-' .. string.rep('0', 20 - #seq) .. seq .. ' ' .. entry
+end
+
+local function waiting_entry(member)
+  return string.match(member, ' ([^ ]*)$')
 end

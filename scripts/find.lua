@@ -8,13 +8,14 @@ KEYS
   4 attempts   hash
   5 successes  list
   6 dead       hash    dead letters
+  7 waiting    zset    of an ordered queue: what stands behind others of its lane
 
 ARGV
-  1 entry
+  1 entry     with its lane, if it has one
   2 letter    what the delivery is called among the dead letters
 
 RETURNS  {"leased", attempts, when the lease runs out, receipt of a worker that pulls} | {"waiting", attempts, when it is due again} |
-         {"fresh"} | {"dead", attempts} | {"delivered", record} | {"none"}
+         {"behind", attempts} (others of its lane come first) | {"fresh"} | {"dead", attempts} | {"delivered", record} | {"none"}
 ]]
 local entry = ARGV[1]
 
@@ -38,7 +39,7 @@ end
 
 local function success()
   for _, record in ipairs(redis.call('LRANGE', KEYS[5], 0, -1)) do
-    if string.match(record, '^%S*') == entry then
+    if string.match(record, '^%S*') == without_lane(entry) then
       return record
     end
   end
@@ -53,6 +54,9 @@ end
 local due = redis.call('ZSCORE', KEYS[2], entry)
 if due then
   return { 'waiting', attempts, int(tonumber(due)) }
+end
+if lane_of(entry) and redis.call('ZSCORE', KEYS[7], waiting_member(lane_of(entry), entry)) then
+  return { 'behind', attempts }
 end
 local dead = redis.call('HGET', KEYS[6], ARGV[2])
 if dead then

@@ -11,11 +11,12 @@ KEYS
   6 retries   zset
   7 leases    zset
   8 counters  hash
+  9 waiting   zset
 
 ARGV
   1 subscription
-  2 part      "fresh" | "retries" | "leases"
-  3 at        where this page starts: for fresh, how many entries the queue had ever given out before it; for retries, a scan cursor
+  2 part      "fresh" | "retries" | "leases" | "waiting"
+  3 at        where this page starts: for fresh, how many entries the queue had ever given out before it; for retries and waiting, a scan cursor
   4 page      how many entries at most
 
 RETURNS  {"more" | "done", where the next page starts}
@@ -50,6 +51,14 @@ function parts.retries()
   local found = redis.call('ZSCAN', KEYS[6], ARGV[3], 'COUNT', int(page))
   for i = 1, #found[2], 2 do
     keep(found[2][i])
+  end
+  return { found[1] == '0' and 'done' or 'more', found[1] }
+end
+
+function parts.waiting()
+  local found = redis.call('ZSCAN', KEYS[9], ARGV[3], 'COUNT', int(page))
+  for i = 1, #found[2], 2 do
+    keep(waiting_entry(found[2][i]))
   end
   return { found[1] == '0' and 'done' or 'more', found[1] }
 end

@@ -1,26 +1,39 @@
 --[[
 Takes permits to make attempts at deliveries of a subscription, and gives back those that are not needed any more. There are permits to be in flight,
 where the subscription has queues in several partitions; one that is not given back runs out by itself. And there are permits of its rate: one is used up when
-it is taken, and given back only if no attempt was made. This runs in the subscription's home partition.
+it is taken, and given back only if no attempt was made. This runs in the subscription's home partition, where its breaker is, too: an open one lets one
+permit in flight through at a time.
 
 KEYS
   1 permits  zset    permit in flight to when it runs out
   2 rate     string  the permits of the rate that count: date, colon and number of each, with spaces between them
+  3 open     hash    subscriptions whose breaker is open, and from when on it lets an attempt through
+  4 breaker  hash    the subscription's
 
 ARGV
-  1 max      how many may be in flight; 0: that is not counted here
-  2 want     how many to take
-  3 ttl      milliseconds until permits in flight run out
-  4 name     what the taken ones are called: this and a number
-  5 limit    how many attempts may begin in each window of the rate; 0: there is no rate
-  6 per      length of the window in milliseconds
-  7 slack    milliseconds within which the attempt begins for which a permit is taken now
-  8 dates    number of permits of the rate that are given back; their dates
-  … back     permits in flight that are given back
+  1 max        how many may be in flight; 0: that is not counted here
+  2 want       how many to take
+  3 ttl        milliseconds until permits in flight run out
+  4 name       what the taken ones are called: this and a number
+  5 limit      how many attempts may begin in each window of the rate; 0: there is no rate
+  6 per        length of the window in milliseconds
+  7 slack      milliseconds within which the attempt begins for which a permit is taken now
+  8 threshold  how many failures in a row open the breaker; 0: there is none, or it is not judged here
+  9 pause      of the breaker, in milliseconds
+  10 longest    pause
+  11 subscription
+  12 dates      number of permits of the rate that are told of; for each its date: it is given back; or its date, a colon, and by how many milliseconds
+                before that the attempt has begun
+  … back       permits in flight that are given back: for each, its name and what the attempt says of the endpoint: "delivered" | "fault" | "other"
 
-RETURNS  {number of permits taken, milliseconds until the rate has another one, if that is what there are too few of, else 0, date of those of the rate}
+RETURNS  {number of permits taken, milliseconds until there may be another one, if the rate or the breaker is why there are too few, else 0, date of those of
+         the rate, for how many milliseconds the endpoint has been failing, if the breaker is open, else 0}
 ]]
 local permits, rate = KEYS[1], KEYS[2]
+local breaker = {
+  open = KEYS[3], state = KEYS[4], subscription = ARGV[11],
+  threshold = tonumber(ARGV[8]), pause = tonumber(ARGV[9]), longest = tonumber(ARGV[10]),
+}
 local max, limit, per = tonumber(ARGV[1]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local t = now()
 
@@ -64,30 +77,42 @@ local function write_rate()
   redis.call('SET', rate, table.concat(list, ' '), 'PX', int(2 * per + 60000))
 end
 
--- When the first of those that count does not count any more.
+-- In how many milliseconds there may be another permit: when the first of those that count does not any more, or can't come back any more, since its attempt
+-- has begun.
 local function next_permit()
   local first
   for _, date in ipairs(dates) do
-    if counts[date] > 0 and (not first or date < first) then
-      first = date
+    local at = date > t and date or date + per
+    if counts[date] > 0 and (not first or at < first) then
+      first = at
     end
   end
-  return math.max(1, first + per - t)
+  return math.max(1, first - t)
 end
+
+local results = { faults = 0 }
 
 local function give_back()
-  local last = 8 + tonumber(ARGV[8])
-  for i = 9, last do
-    local date = tonumber(ARGV[i])
+  local last = 12 + tonumber(ARGV[12])
+  for i = 13, last do
+    local date, early = string.match(ARGV[i], '^(%d+):?(%d*)$')
+    date, early = tonumber(date), tonumber(early)
     if counts[date] and counts[date] > 0 then
       count(date, -1)
+      if early and rounded(date - early) + per > t then
+        count(rounded(date - early), 1)
+      end
     end
   end
-  if #ARGV > last then
-    redis.call('ZREM', permits, unpack(ARGV, last + 1))
+  for i = last + 1, #ARGV, 2 do
+    redis.call('ZREM', permits, ARGV[i])
+    results[ARGV[i]] = ARGV[i + 1]
+    results.faults = results.faults + (ARGV[i + 1] == 'fault' and 1 or 0)
+    results.delivered = results.delivered or ARGV[i + 1] == 'delivered'
   end
 end
 
+-- How many may be in flight besides those that are.
 local function in_flight(want)
   if max == 0 then
     return want
@@ -96,12 +121,27 @@ local function in_flight(want)
   return math.max(0, math.min(want, max - redis.call('ZCARD', permits)))
 end
 
+-- How many the breaker lets through, and in how many milliseconds it may let more: queues in other partitions do not hear when it is closed, so they look
+-- again every second.
+local function through(want, open)
+  if open == 0 then
+    return want, 0
+  elseif t < open then
+    return 0, math.min(open - t, 1000)
+  end
+  return math.min(want, 1), 0
+end
+
 if limit > 0 then
   read_rate()
 end
 give_back()
-local wanted = in_flight(tonumber(ARGV[2]))
-local taken, wait, date = wanted, 0, 0
+local open, failing = 0, 0
+if breaker.threshold > 0 then
+  open, failing = judge(breaker, results, t)
+end
+local wanted, wait = through(in_flight(tonumber(ARGV[2])), open)
+local taken, date = wanted, 0
 if limit > 0 then
   taken = math.max(0, math.min(wanted, limit - used))
   date = rounded(t + 1 + tonumber(ARGV[7]))
@@ -118,4 +158,7 @@ if max > 0 then
     redis.call('ZADD', permits, int(t + tonumber(ARGV[3])), ARGV[4] .. ' ' .. i)
   end
 end
-return { taken, wait, int(date) }
+if open > 0 and taken > 0 then
+  begin_probe(breaker, ARGV[4] .. ' 1', int(t + tonumber(ARGV[3])))
+end
+return { taken, wait, int(date), int(failing) }

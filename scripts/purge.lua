@@ -19,6 +19,10 @@ KEYS
   14 rate      string  permits of the subscription's rate, if this is its home
   15 pulls     zset    queues that workers pull from
   16 successes list
+  17 open      hash    subscriptions whose breaker is open
+  18 breaker   hash    the subscription's, if this is its home
+  19 lanes     hash    of the queue
+  20 waiting   zset
 
 ARGV
   1 subscription
@@ -47,6 +51,13 @@ for _, key in ipairs({ KEYS[6], KEYS[7] }) do
     end
   end
 end
+if #dropped < page then
+  local members = redis.call('ZRANGE', KEYS[20], 0, page - #dropped - 1)
+  call_many('ZREM', KEYS[20], members)
+  for _, member in ipairs(members) do
+    dropped[#dropped + 1] = waiting_entry(member)
+  end
+end
 for _, entry in ipairs(dropped) do
   if at_or_before(entry, horizon) then
     release(copies, holds, id_of(entry), ARGV[1] .. suffix_of(entry))
@@ -58,9 +69,10 @@ end
 if not at_or_before(last, cursor) or (last == cursor and target ~= '') then
   return { 'wait', #dropped }
 end
-redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[12], KEYS[14], KEYS[16])
+redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[12], KEYS[14], KEYS[16], KEYS[18], KEYS[19])
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[13], ARGV[1])
+redis.call('HDEL', KEYS[17], ARGV[1])
 redis.call('ZREM', KEYS[10], ARGV[1])
 redis.call('ZREM', KEYS[11], ARGV[1])
 redis.call('ZREM', KEYS[15], ARGV[1])

@@ -12,13 +12,14 @@ KEYS
   7 gone       hash    deleted subscriptions
   8 progress   hash    of the operation, in this partition
   9 paused     hash    paused subscriptions
-  10… queues           five for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash
+  10… queues           seven for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, lanes hash, waiting zset
 
 ARGV
   1 cursor     how far the operation is in this partition, "" to leave it
   2 ttl        milliseconds for which the progress is kept
   3 skipped    how many letters were found that can't be put back
-  4… queues    for each: subscription, max in flight, number of letters, their entries
+  4… queues    for each: subscription, max in flight, number of letters, their entries, with
+               their lanes where the queue is ordered
 
 RETURNS  how many were put back
 ]]
@@ -39,9 +40,13 @@ end
 
 -- Letters that are put back by one call keep their order, by fractions of the millisecond before.
 local function put_back(queue, entry, record, place)
-  local name, id = entry .. ' ' .. queue.subscription, id_of(entry)
+  local name, id, lane = without_lane(entry) .. ' ' .. queue.subscription, id_of(entry), lane_of(entry)
   redis.call('HSET', queue.attempts, entry, attempts_of(record))
-  redis.call('ZADD', queue.retries, int(t - 1) .. string.format('.%03d', place % 1000), entry)
+  if not lane or redis.call('HSETNX', queue.lanes, lane, entry) == 1 then
+    redis.call('ZADD', queue.retries, int(t - 1) .. string.format('.%03d', place % 1000), entry)
+  else
+    redis.call('ZADD', queue.waiting, 0, waiting_member(lane, entry))
+  end
   if at_or_before(entry, horizon) then
     hold(log, copies, holds, id, queue.subscription .. suffix_of(entry))
   end
@@ -51,13 +56,13 @@ local function put_back(queue, entry, record, place)
 end
 
 local moved, arg = 0, 4
-for i = 10, #KEYS, 5 do
-  local queue = { subscription = ARGV[arg], retries = KEYS[i + 2], attempts = KEYS[i + 4] }
+for i = 10, #KEYS, 7 do
+  local queue = { subscription = ARGV[arg], retries = KEYS[i + 2], attempts = KEYS[i + 4], lanes = KEYS[i + 5], waiting = KEYS[i + 6] }
   local max, count = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
   if redis.call('HEXISTS', gone, queue.subscription) == 0 then
     for place = 1, count do
       local entry = ARGV[arg + 2 + place]
-      local record = redis.call('HGET', dead, entry .. ' ' .. queue.subscription)
+      local record = redis.call('HGET', dead, without_lane(entry) .. ' ' .. queue.subscription)
       if record then
         put_back(queue, entry, record, moved)
         moved = moved + 1

@@ -14,6 +14,8 @@ KEYS
   9 retries   zset
   10 leases    zset
   11 paused    hash    paused subscriptions
+  12 lanes     hash    of the queue
+  13 waiting   zset    what stands behind others of its lane
 
 ARGV
   1 subscription
@@ -23,7 +25,7 @@ ARGV
   5 to        cursor behind it
   6 passed    how many events of the page are not wanted
   7 ttl       milliseconds for which the progress is kept
-  8… ids      of the events
+  8… ids      of the events, each with its lane where the queue is ordered
 
 RETURNS  "replayed" | "fenced" (the cursor stands elsewhere) | "gone" (the subscription was deleted)
 ]]
@@ -38,23 +40,28 @@ local horizon = redis.call('HGET', KEYS[1], 'horizon') or '0-0'
 local t = now()
 
 -- Those below the horizon need a copy, which they can only have while the event is somewhere.
-local queued, kept = {}, {}
+local queued, behind, kept, count = {}, {}, {}, 0
 for i = 8, #ARGV do
-  local id = ARGV[i]
+  local id, lane = id_of(ARGV[i]), lane_of(ARGV[i])
+  local entry = id .. ARGV[3] .. (lane and '#' .. lane or '')
   local low = at_or_before(id, horizon)
   if not low or entry_at(log, id) or redis.call('HEXISTS', copies, id) == 1 then
-    local place = #queued / 2
-    queued[#queued + 1], queued[#queued + 2] = int(t - 1) .. string.format('.%03d', place % 1000), id .. ARGV[3]
-    kept[#kept + 1] = low and id or nil
+    if not lane or redis.call('HSETNX', KEYS[12], lane, entry) == 1 then
+      queued[#queued + 1], queued[#queued + 2] = int(t - 1) .. string.format('.%03d', count % 1000), entry
+    else
+      behind[#behind + 1], behind[#behind + 2] = 0, waiting_member(lane, entry)
+    end
+    count, kept[#kept + 1] = count + 1, low and entry or nil
   end
 end
 
-for _, id in ipairs(kept) do
-  hold(log, copies, holds, id, ARGV[1] .. ARGV[3])
+for _, entry in ipairs(kept) do
+  hold(log, copies, holds, id_of(entry), ARGV[1] .. suffix_of(entry))
 end
 call_many('ZADD', KEYS[9], queued)
-note_progress(progress, '', 'passed', tonumber(ARGV[6]) + #ARGV - 7 - #queued / 2, ARGV[7])
-note_progress(progress, ARGV[5], 'replayed', #queued / 2, ARGV[7])
+call_many('ZADD', KEYS[13], behind)
+note_progress(progress, '', 'passed', tonumber(ARGV[6]) + #ARGV - 7 - count, ARGV[7])
+note_progress(progress, ARGV[5], 'replayed', count, ARGV[7])
 if redis.call('HEXISTS', KEYS[11], ARGV[1]) == 0 then
   reschedule(KEYS[7], ARGV[1], KEYS[8], KEYS[9], KEYS[10], tonumber(ARGV[2]), t, 0)
 end

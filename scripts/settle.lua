@@ -11,16 +11,20 @@ KEYS
   6 dead_at    zset    when they were made
   7 gone       hash    deleted subscriptions
   8 paused     hash    paused subscriptions
-  9… queues            seven for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash, successes list
+  9 open       hash    subscriptions whose breaker is open, and from when on it lets an attempt through
+  10… queues           ten for each queue: schedule zset, fresh list, retries zset, leases zset, attempts hash, counters hash, successes list, breaker hash,
+                       lanes hash, waiting zset
 
 ARGV
-  1… queues    for each: subscription, max in flight, number of results, lowest of their IDs, how many successes are kept; for each result five: entry, when its
+  1… queues    for each: subscription, max in flight, how many failures in a row open its breaker (0: it has none, or it is elsewhere), its pause in
+               milliseconds and the longest one, number of results, lowest of their IDs, how many successes are kept; for each result five: entry, when its
                lease runs out or, after "#", the receipt for it, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at once), delay in
-               milliseconds; then for each that is retry or dead, in order: record of the attempt (a JSON object), last error; for each that
-               is delivered: when it was attempted, how long that took, status code
+               milliseconds; then for each in order, three if it is retry or dead: record of the attempt (a JSON object), last error, "fault" (the endpoint is
+               to blame) | "other"; one if it is delivered: when it was attempted, how long that took, status code
 
 RETURNS  for each queue: how many results came too late (the lease had run out and somebody else has the delivery, or the
-         subscription was deleted), their numbers, counted from 1, and in how many milliseconds the queue has work again, or "idle"
+         subscription was deleted), their numbers, counted from 1, in how many milliseconds the queue has work again, or "idle", and for how many milliseconds
+         the endpoint has been failing, if the breaker is open, else 0
 ]]
 local log, copies, holds, dead, dead_at, gone, paused = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local horizon = redis.call('HGET', KEYS[1], 'horizon') or '0-0'
@@ -29,6 +33,26 @@ local t = now()
 -- The attempts at a delivery that failed before, a line for each.
 local function failures(queue, entry)
   return queue.tried and string.match(redis.call('HGET', queue.attempts, entry) or '', '\n(.*)$') or ''
+end
+
+-- Lets the next one of a lane come forward, whose first is done.
+local function advance(queue, entry)
+  local lane = lane_of(entry)
+  if not lane or redis.call('HGET', queue.lanes, lane) ~= entry then
+    return
+  end
+  local member = redis.call('ZRANGEBYLEX', queue.waiting, '[' .. lane .. ' ', '(' .. lane .. '!', 'LIMIT', 0, 1)[1]
+  if not member then
+    redis.call('HDEL', queue.lanes, lane)
+    return
+  end
+  local first = waiting_entry(member)
+  redis.call('ZREM', queue.waiting, member)
+  redis.call('HSET', queue.lanes, lane, first)
+  redis.call('ZADD', queue.retries, int(t), first)
+  if at_or_before(first, horizon) then
+    hold(log, copies, holds, id_of(first), queue.subscription .. suffix_of(first))
+  end
 end
 
 -- The attempts at a delivery with one more: their number, then a line for each that failed.
@@ -41,6 +65,7 @@ local function forget(queue, entry)
   if queue.copied and at_or_before(entry, horizon) then
     release(copies, holds, id_of(entry), queue.subscription .. suffix_of(entry))
   end
+  advance(queue, entry)
 end
 
 local verdicts = {}
@@ -54,7 +79,7 @@ local function success(queue, entry, attempt, detail)
   if #before > most_failures then
     before = string.match(string.sub(before, -most_failures), '\n(.*)$') or ''
   end
-  return entry .. ' ' .. detail .. ' ' .. attempt .. '\n' .. before
+  return without_lane(entry) .. ' ' .. detail .. ' ' .. attempt .. '\n' .. before
 end
 
 function verdicts.delivered(queue, entry, attempt, _, detail)
@@ -69,7 +94,7 @@ function verdicts.retry(queue, entry, attempt, delay, line)
 end
 
 function verdicts.dead(queue, entry, attempt, _, line)
-  local name = entry .. ' ' .. queue.subscription
+  local name = without_lane(entry) .. ' ' .. queue.subscription
   hold(log, copies, holds, id_of(entry), 'dead ' .. name)
   redis.call('HSET', dead, name, with_attempt(queue, entry, attempt, line))
   redis.call('ZADD', dead_at, int(t), name)
@@ -105,8 +130,19 @@ local function is_held(queue, entry, expires, name)
   return expires == tonumber(name)
 end
 
+-- Notes what an attempt says of the endpoint. ("fault" stands there for attempts that tell of one only.)
+local function blame(results, entry, word, whose)
+  if word == 'delivered' then
+    results.delivered = true
+  elseif word ~= 'back' and whose == 'fault' then
+    results.faults, results[entry] = results.faults + 1, 'fault'
+  else
+    results[entry] = 'other'
+  end
+end
+
 -- How many arguments say more about a result.
-local details = { delivered = 1, retry = 2, dead = 2, back = 0 }
+local details = { delivered = 1, retry = 3, dead = 3, back = 0 }
 
 -- Settles the results that begin at an argument; returns which came too late and the argument behind them.
 local function settle(queue, first, results)
@@ -125,8 +161,9 @@ local function settle(queue, first, results)
       if string.sub(ARGV[arg + 1], 1, 1) == '#' then
         receipts[#receipts + 1] = receipt_field(entry)
       end
+      blame(queue.results, entry, word, ARGV[detail + 2])
       verdicts[word](queue, entry, ARGV[arg + 2], ARGV[arg + 4], told > 0 and ARGV[detail])
-      queue.last_error = told == 2 and ARGV[detail + 1] or queue.last_error
+      queue.last_error = told == 3 and ARGV[detail + 1] or queue.last_error
     else
       late[#late + 1] = i
     end
@@ -141,21 +178,32 @@ local function settle(queue, first, results)
 end
 
 local result, arg = {}, 1
-for i = 9, #KEYS, 7 do
+for i = 10, #KEYS, 10 do
   local queue = {
-    subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5],
-    success_list = KEYS[i + 6], successes = {}, finished = {}, tried = redis.call('HLEN', KEYS[i + 4]) > 0, keep = tonumber(ARGV[arg + 4]), delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 3], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
+    subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5], success_list = KEYS[i + 6],
+    lanes = KEYS[i + 8], waiting = KEYS[i + 9],
+    successes = {}, finished = {}, results = { faults = 0 }, tried = redis.call('HLEN', KEYS[i + 4]) > 0, keep = tonumber(ARGV[arg + 7]),
+    delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 6], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
   }
   local max = tonumber(ARGV[arg + 1])
+  local breaker = {
+    open = KEYS[9], state = KEYS[i + 7], subscription = queue.subscription,
+    threshold = tonumber(ARGV[arg + 2]), pause = tonumber(ARGV[arg + 3]), longest = tonumber(ARGV[arg + 4]),
+  }
   local late
-  late, arg = settle(queue, arg + 5, tonumber(ARGV[arg + 2]))
+  late, arg = settle(queue, arg + 8, tonumber(ARGV[arg + 5]))
   result[#result + 1] = #late
   for _, number in ipairs(late) do
     result[#result + 1] = number
   end
   count(queue)
+  local gate, failing = 0, 0
+  if breaker.threshold > 0 then
+    gate, failing = judge(breaker, queue.results, t)
+  end
   local still = queue.gone or redis.call('HEXISTS', paused, queue.subscription) == 1
-  local at = not still and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t, 0)
+  local at = not still and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t, gate)
   result[#result + 1] = at and int(math.max(0, at - t)) or 'idle'
+  result[#result + 1] = int(failing)
 end
 return result

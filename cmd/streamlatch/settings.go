@@ -152,6 +152,12 @@ func deliverySettings() []setting {
 			help: "how far the waits are spread, from 0 (not at all) to 1, for subscriptions that don't say"},
 		{name: "delivery-max-in-flight", kind: "number", byDefault: "16", set: number(func(c *config) *int { return &c.API.Rules.Delivery.MaxInFlight }, 1, router.MaxMaxInFlight),
 			help: "deliveries under way at a time, for subscriptions that don't say"},
+		{name: "delivery-breaker-failures", kind: "number", byDefault: "10", set: number(func(c *config) *int { return &c.API.Rules.Delivery.Breaker.Failures }, 0, router.MaxBreakerFailures),
+			help: "failures in a row after which an endpoint is left alone for a while, for subscriptions that don't say; 0: it never is"},
+		{name: "delivery-breaker-pause", kind: "duration", byDefault: "10s", set: setPause,
+			help: "for how long at first, for subscriptions that don't say; each further failure doubles it, up to 5 minutes"},
+		{name: "delivery-disable-after", kind: "duration", byDefault: "5d", set: setDisableAfter,
+			help: "how long an endpoint may fail until its subscription is disabled, for subscriptions that don't say; 0s: for ever"},
 		{name: "shutdown-grace", kind: "duration", byDefault: "15s", set: duration(func(c *config) *time.Duration { return &c.Router.Grace }, "100ms", "10m"),
 			help: "how long a server that is to stop lets what is in hand finish"},
 	}

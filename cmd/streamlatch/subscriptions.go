@@ -87,6 +87,7 @@ type createOptions struct {
 	timeout    string
 	retry      []string
 	rate       string
+	ordered    bool
 	disabled   bool
 	pull       bool
 	lease      string
@@ -127,6 +128,7 @@ the server makes one, and it is printed this once.`,
 	f.BoolVar(&o.pull, "pull", false, "nothing is sent; workers pull")
 	f.StringVar(&o.lease, "lease", "", "with --pull: how long a worker has a delivery (default 30s)")
 	f.IntVar(&o.attempts, "max-attempts", 0, "with --pull: attempts at a delivery (default 5)")
+	f.BoolVar(&o.ordered, "ordered", false, "deliver events with the same partition key, else subject, one at a time and in order")
 	f.BoolVar(&o.disabled, "disabled", false, "queue nothing until it is enabled")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		document, err := p.subscriptionDocument(o, cmd.Flags().Changed)
@@ -145,7 +147,7 @@ func (p *process) subscriptionDocument(o createOptions, given func(string) bool)
 	}
 	flags := []string{
 		"name", "title", "types", "pattern", "url", "stream", "stream-redis", "maxlen", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "rate",
-		"pull", "lease", "max-attempts", "disabled",
+		"ordered", "pull", "lease", "max-attempts", "disabled",
 	}
 	for _, flag := range flags {
 		if given(flag) {
@@ -216,6 +218,7 @@ func (o createOptions) document() ([]byte, error) {
 	set(delivery, "retry", object{"schedule": o.retry}, len(o.retry) > 0)
 	set(delivery, "max_in_flight", o.definition.Delivery.MaxInFlight, o.definition.Delivery.MaxInFlight != 0)
 	set(delivery, "rate", object{"limit": json.RawMessage(limit), "per": per}, o.rate != "")
+	set(delivery, "ordered", true, o.ordered)
 	all := object{"name": o.definition.Name, "filter": filter, "sink": sink}
 	set(all, "title", o.definition.Title, o.definition.Title != "")
 	set(all, "delivery", delivery, len(delivery) > 0)

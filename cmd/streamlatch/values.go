@@ -224,6 +224,32 @@ func setJitter(c *config, value []string) error {
 	return checkRetry(router.Retry{Jitter: f})
 }
 
+// setPause and setDisableAfter set parts of the breaker that subscriptions have by default.
+func setPause(c *config, value []string) error {
+	d, err := router.ParseDuration(value[0])
+	if err != nil {
+		return reason(err)
+	}
+	c.API.Rules.Delivery.Breaker.Pause = d
+	return checkBreaker(router.Breaker{Failures: 1, Pause: d})
+}
+
+func setDisableAfter(c *config, value []string) error {
+	d, err := router.ParseDuration(value[0])
+	if err != nil {
+		return reason(err)
+	}
+	c.API.Rules.Delivery.Breaker.DisableAfter = d
+	return checkBreaker(router.Breaker{Pause: router.DefaultBreaker().Pause, DisableAfter: d})
+}
+
+func checkBreaker(b router.Breaker) error {
+	if err := b.Check(); err != nil {
+		return reason(err)
+	}
+	return nil
+}
+
 func checkRetry(r router.Retry) error {
 	if err := r.Check(); err != nil {
 		return reason(err)
