@@ -13,8 +13,13 @@ local function read_node(line)
   }
 end
 
--- Reads a trigger's tree.
+local programs = {}
+
+-- Reads a trigger's tree, once for all triggers of a call that are alike. It is not changed.
 local function read_program(text)
+  if programs[text] then
+    return programs[text]
+  end
   local clock, cooldown, rest = string.match(text, '^(%a+) (%d+)(.*)$')
   local nodes, leaves, sequence = {}, {}, false
   for line in string.gmatch(rest, ';([^;]+)') do
@@ -28,7 +33,8 @@ local function read_program(text)
     end
     sequence = sequence or node.kind == 'sequence'
   end
-  return { ages = clock == 'accept', cooldown = tonumber(cooldown), nodes = nodes, leaves = leaves, sequence = sequence }
+  programs[text] = { ages = clock == 'accept', cooldown = tonumber(cooldown), nodes = nodes, leaves = leaves, sequence = sequence }
+  return programs[text]
 end
 
 -- Takes an event that has the same value out of a list.

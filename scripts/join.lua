@@ -17,7 +17,8 @@ local function read_work(arg, key)
   }
   arg = arg + 5
   for i = 1, triggers do
-    local trigger = read_program(ARGV[arg])
+    local program = read_program(ARGV[arg])
+    local trigger = { program = program, ages = program.ages, cooldown = program.cooldown, nodes = program.nodes, leaves = program.leaves, sequence = program.sequence }
     trigger.name, trigger.mode, trigger.include, trigger.head = ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3], varint_text(#ARGV[arg + 4]) .. ARGV[arg + 4]
     trigger.counts = { key_missing = tonumber(ARGV[arg + 5]), ignored = tonumber(ARGV[arg + 6]) }
     trigger.index, trigger.counters = KEYS[key], KEYS[key + 1]
@@ -71,7 +72,7 @@ local function load_triggers(work, schedule)
     if not trigger.size or not size_of('HLEN', trigger.counters) or not size_of('ZCARD', schedule) then
       return { 'unusable', 'trigger', i }
     end
-    trigger.tight, trigger.plain = trigger.size + #work.partials > work.most_partials, is_plain(trigger)
+    trigger.tight, trigger.plain = trigger.size + #work.partials > work.most_partials, is_plain(trigger.program)
   end
   return nil
 end

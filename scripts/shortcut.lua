@@ -5,19 +5,19 @@
 --
 --   1 "1"  2 bytes  12 last firing  27 next  42 node  45 length  52 slot  54 time  69 position  93 length  100 ref
 
--- Whether a trigger is one for shortcuts: its root wants several of single events, and nothing that was recorded before the state matters.
-local function is_plain(trigger)
-  local root = trigger.nodes[1]
-  if root.kind ~= 'all' or root.need < 2 or not trigger.ages or trigger.cooldown > 0 then
-    return false
-  end
-  for number = 2, #trigger.nodes do
-    local node = trigger.nodes[number]
-    if node.kind ~= 'event' or node.count > 1 then
-      return false
+-- Whether a trigger's tree is one for shortcuts: its root wants several of single events, and nothing that was recorded before the state matters.
+local function is_plain(program)
+  local plain = program.plain
+  if plain == nil then
+    local root = program.nodes[1]
+    plain = root.kind == 'all' and root.need > 1 and program.ages and program.cooldown == 0
+    for number = 2, #program.nodes do
+      local node = program.nodes[number]
+      plain = plain and node.kind == 'event' and node.count == 1
     end
+    program.plain = plain
   end
-  return true
+  return plain
 end
 
 -- Records an event in a new partial; its text is its state then.
