@@ -94,7 +94,7 @@ func TestEveryDeliveryToAHostileReceiverEndsDeliveredOrDeadAndIsNotRepeatedAfter
 		}
 		receivers[name] = startBadReceiver(t, kind)
 		_, err := api.Create(t.Context(), client.Subscription, []byte(fmt.Sprintf(`{"name": %q, "sink": {"kind": "webhook", "url": %q, "timeout": %q},
-			"delivery": {"retry": {"schedule": ["10ms", "20ms", "10ms"], "jitter": 0}}}`, name, receivers[name].url, timeout)))
+			"delivery": {"retry": {"schedule": ["10ms", "20ms", "10ms"], "jitter": 0}, "breaker": {"failures": 0}}}`, name, receivers[name].url, timeout)))
 		require.NoError(t, err)
 	}
 	var batch []string
