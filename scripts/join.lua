@@ -67,9 +67,10 @@ end
 
 -- Looks at the keys of the triggers. Returns what refuses the batch, if anything does: a key that holds something else.
 local function load_triggers(work, schedule)
+  local scheduled = size_of('ZCARD', schedule)
   for i, trigger in ipairs(work.triggers) do
     trigger.size = size_of('ZCARD', trigger.index)
-    if not trigger.size or not size_of('HLEN', trigger.counters) or not size_of('ZCARD', schedule) then
+    if not scheduled or not trigger.size or not size_of('HLEN', trigger.counters) then
       return { 'unusable', 'trigger', i }
     end
     trigger.tight, trigger.plain = trigger.size + #work.partials > work.most_partials, is_plain(trigger.program)

@@ -108,7 +108,11 @@ func runJoin(ctx context.Context, args []string, say func(any) error) (err error
 	if err := appendPairs(ctx, store, 0, 2*a.keys, a.keys, a.triggers); err != nil {
 		return err
 	}
-	work := func() error { return joinAll(ctx, store, a.keys) }
+	var began time.Time
+	work := func() (err error) {
+		began, err = joinAll(ctx, store, a.keys)
+		return err
+	}
 	if a.plain {
 		work = func() error { return newHandling(2*a.keys).route(ctx, store) }
 	}
@@ -116,15 +120,27 @@ func runJoin(ctx context.Context, args []string, say func(any) error) (err error
 	if err != nil {
 		return err
 	}
+	if !began.IsZero() {
+		result.Started = began.UnixNano()
+	}
 	return say(result)
 }
 
-// joinAll routes until each pair has fired, so that the log has three events of each.
-func joinAll(ctx context.Context, store *redisstore.Store, keys int) error {
-	return routeUntil(ctx, store, func() (bool, error) {
+// joinAll routes until each pair has fired, so that the log has three events of each. It returns when the first events were applied: until then, definitions were
+// loaded, which is not what is measured.
+func joinAll(ctx context.Context, store *redisstore.Store, keys int) (began time.Time, err error) {
+	err = routeUntil(ctx, store, func() (bool, error) {
 		status, err := store.Status(ctx)
-		return err == nil && status.Partitions[0].Events >= int64(3*keys), err
+		if err != nil {
+			return false, err
+		}
+		p := status.Partitions[0]
+		if began.IsZero() && p.Lag < int64(2*keys) {
+			began = time.Now()
+		}
+		return p.Events >= int64(3*keys), nil
 	})
+	return began, err
 }
 
 // routeUntil routes until something is so.
@@ -133,7 +149,7 @@ func routeUntil(ctx context.Context, store *redisstore.Store, done func() (bool,
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- router.New(store, router.Config{}).Run(running) }()
-	look := time.NewTicker(10 * time.Millisecond)
+	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
 	for {
 		select {
