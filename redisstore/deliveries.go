@@ -17,11 +17,14 @@ const successesKept = 1000
 // keptSuccesses is how many of them are in one partition.
 func (s *Store) keptSuccesses() int { return (successesKept + len(s.keys) - 1) / len(s.keys) }
 
-// successRecord is what settle.lua records of an attempt that arrived, beside its entry.
-func successRecord(a router.Attempt) string {
-	text := strconv.AppendInt(nil, a.At.UnixMilli(), 10)
+// successRecord is what settle.lua records behind the entry of a delivery that arrived, as it stands.
+func successRecord(a router.Attempt, number int) string {
+	var line [64]byte
+	text := strconv.AppendInt(append(line[:0], ' '), a.At.UnixMilli(), 10)
 	text = strconv.AppendInt(append(text, ' '), time.Duration(a.Duration).Milliseconds(), 10)
-	return string(strconv.AppendInt(append(text, ' '), int64(a.StatusCode), 10))
+	text = strconv.AppendInt(append(text, ' '), int64(a.StatusCode), 10)
+	text = strconv.AppendInt(append(text, ' '), int64(number), 10)
+	return string(append(text, '\n'))
 }
 
 // delivery is the name of one: its subscription and its entry.

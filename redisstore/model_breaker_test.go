@@ -99,5 +99,5 @@ func (m *model) judge(q router.Queue, v modelVerdicts) time.Duration {
 	if b.open == 0 {
 		return 0
 	}
-	return time.Duration(m.now-integer(b.fields["since"])) * time.Millisecond
+	return time.Duration(max(m.now-integer(b.fields["since"]), 0)) * time.Millisecond // the clock may have gone back
 }

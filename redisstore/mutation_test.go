@@ -172,7 +172,7 @@ var listed = []mutation{
 	{"common", "math.min(breaker.pause * 2 ^ pauses, breaker.longest)", "breaker.pause"},
 	{"common", "pauses = verdict == 'fault' and pauses + 1 or pauses", "pauses = pauses + 1"},
 	{"common", "tonumber(s[2] or t)", "t"},
-	{"common", "return open or 0, open and t - since or 0", "return open or 0, t - since"},
+	{"common", "open and math.max(t - since, 0) or 0", "math.max(t - since, 0)"},
 
 	{"append", "  ms, seq = floor, tonumber(s[2])", "  seq = tonumber(s[2])"},
 	{"append", "tonumber(s[4 + slot] or -1) == b and KEYS[3 + slot] or nil", "KEYS[3 + slot]"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -211,7 +212,8 @@ func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []
 			k.breaker(id), k.lanes(id), k.waiting(id))
 		args = append(args, id, q.MaxInFlight)
 		args = append(appendBreaker(args, q, !s.countsInFlight()), len(group), lowest(group).ID(), s.keptSuccesses())
-		var details []any
+		args = slices.Grow(args, 6*len(group))
+		details := make([]any, 0, len(group))
 		for i := range group {
 			one := &group[i]
 			word := verdictWord(*one)
@@ -220,7 +222,7 @@ func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []
 			case "retry", "dead":
 				details = append(details, attemptRecord(one.Attempt), describe(one.Attempt), verdictOn(*one, false))
 			case "delivered":
-				details = append(details, successRecord(one.Attempt))
+				details = append(details, successRecord(one.Attempt, one.Claimed.Attempt))
 			}
 		}
 		args = append(args, details...)

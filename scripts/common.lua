@@ -225,7 +225,7 @@ local function judge(breaker, results, t)
     open = t + breaker.pause
     redis.call('HSET', breaker.open, breaker.subscription, int(open))
   end
-  return open or 0, open and t - since or 0
+  return open or 0, open and math.max(t - since, 0) or 0 -- the clock may have gone back
 end
 
 -- What stands behind others of its lane is in a sorted set, all scores 0, as the lane, the position in a form that sorts, and the entry.

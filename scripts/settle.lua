@@ -20,7 +20,8 @@ ARGV
                milliseconds and the longest one, number of results, lowest of their IDs, how many successes are kept; for each result five: entry, when its
                lease runs out or, after "#", the receipt for it, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at once), delay in
                milliseconds; then for each in order, three if it is retry or dead: record of the attempt (a JSON object), last error, "fault" (the endpoint is
-               to blame) | "other"; one if it is delivered: when it was attempted, how long that took, status code
+               to blame) | "other"; one if it is delivered: the line to record behind the entry: a space,
+               when it was attempted, how long that took, status code and attempt, with spaces between them
 
 RETURNS  for each queue: how many results came too late (the lease had run out and somebody else has the delivery, or the
          subscription was deleted), their numbers, counted from 1, in how many milliseconds the queue has work again, or "idle", and for how many milliseconds
@@ -35,10 +36,15 @@ local function failures(queue, entry)
   return queue.tried and string.match(redis.call('HGET', queue.attempts, entry) or '', '\n(.*)$') or ''
 end
 
+-- Most entries have no lane, which is quickly seen.
+local function has_lane(entry)
+  return string.find(entry, '#', 1, true)
+end
+
 -- Lets the next one of a lane come forward, whose first is done.
 local function advance(queue, entry)
   local lane = lane_of(entry)
-  if not lane or redis.call('HGET', queue.lanes, lane) ~= entry then
+  if redis.call('HGET', queue.lanes, lane) ~= entry then
     return
   end
   local member = redis.call('ZRANGEBYLEX', queue.waiting, '[' .. lane .. ' ', '(' .. lane .. '!', 'LIMIT', 0, 1)[1]
@@ -65,7 +71,9 @@ local function forget(queue, entry)
   if queue.copied and at_or_before(entry, horizon) then
     release(copies, holds, id_of(entry), queue.subscription .. suffix_of(entry))
   end
-  advance(queue, entry)
+  if has_lane(entry) then
+    advance(queue, entry)
+  end
 end
 
 local verdicts = {}
@@ -74,17 +82,17 @@ local verdicts = {}
 local most_failures = 8192
 
 -- A success with the failures before it, the last ones where they are many.
-local function success(queue, entry, attempt, detail)
+local function success(queue, entry, detail)
   local before = failures(queue, entry)
   if #before > most_failures then
     before = string.match(string.sub(before, -most_failures), '\n(.*)$') or ''
   end
-  return without_lane(entry) .. ' ' .. detail .. ' ' .. attempt .. '\n' .. before
+  return (has_lane(entry) and without_lane(entry) or entry) .. detail .. before
 end
 
-function verdicts.delivered(queue, entry, attempt, _, detail)
+function verdicts.delivered(queue, entry, _, _, detail)
   queue.delivered = queue.delivered + 1
-  queue.successes[queue.delivered] = success(queue, entry, attempt, detail)
+  queue.successes[queue.delivered] = success(queue, entry, detail)
   forget(queue, entry)
 end
 
