@@ -293,7 +293,7 @@ var listed = []mutation{
 	{"settle", "redis.call('HGET', queue.lanes, lane) ~= entry then", "false then"},
 	{"settle", "  if at_or_before(first, horizon) then", "  if false then"},
 	{"settle", "local name = without_lane(entry)", "local name = entry"},
-	{"settle", "return without_lane(entry)", "return entry"},
+	{"settle", "(has_lane(entry) and without_lane(entry) or entry)", "entry"},
 	{"settle", "      blame(queue.results, entry, word, ARGV[detail + 2])\n", ""},
 	{"settle", "  if breaker.threshold > 0 then", "  if false then"},
 	{"settle", "queue.leases, max, t, gate)", "queue.leases, max, t, 0)"},
