@@ -51,7 +51,7 @@ func (s *Server) receive(c call) error {
 func messageOf(c call, body *bytes.Buffer) source.Message {
 	m := source.Message{Method: c.r.Method, Header: c.r.Header, Key: c.second, Body: body.Bytes()}
 	if c.r.URL.RawQuery != "" {
-		m.Query = c.r.URL.Query()
+		m.Query, m.RawQuery = c.r.URL.Query(), c.r.URL.RawQuery
 	}
 	return m
 }

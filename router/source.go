@@ -27,6 +27,7 @@ type Source struct {
 	Secrets   []string // any one that fits is enough, so that they can be rotated; none: everything is refused
 	PublicKey string   // "whpk_…", of senders that sign with a private key
 	User      string   // of basic authentication
+	URL       string   // the inlet's, as senders that sign it call it, without a query
 	Signature SourceSignature
 	Token     SourceToken
 	Handshake string // what is asked of the inlet before anything is sent to it; "": what the provider does

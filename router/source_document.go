@@ -129,6 +129,7 @@ func (s *Source) read(o *docObject) secretChange {
 	change := s.readSecrets(o.get("secret"))
 	o.get("public_key").text(&s.PublicKey)
 	o.get("user").text(&s.User)
+	o.get("url").text(&s.URL)
 	o.get("signature").object(s.Signature.read)
 	o.get("token").object(func(o *docObject) {
 		o.get("header").text(&s.Token.Header)

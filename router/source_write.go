@@ -47,6 +47,7 @@ func (s Source) write(w *jsonWriter, secret bool) {
 	s.writeSecrets(w, secret)
 	w.optional("public_key", s.PublicKey)
 	w.optional("user", s.User)
+	w.optional("url", s.URL)
 	s.Signature.write(w)
 	w.group("token", s.Token != (SourceToken{}), func() {
 		w.optional("header", s.Token.Header)

@@ -74,6 +74,9 @@ func FuzzEvent(f *testing.F) {
 		if s.Provider == "basic" {
 			s.User = "ann"
 		}
+		if s.Provider == "twilio" {
+			s.URL = "https://hooks.example/in/twilio"
+		}
 		in := compile(t, s)
 		m := source.Message{Method: http.MethodPost, Header: http.Header{"Content-Type": {contentType}}, Query: url.Values{"who": {query}}, Body: body}
 		for _, name := range []string{"X-Github-Event", "X-Github-Delivery", "X-Gitlab-Event", "Idempotency-Key", "X-Shopify-Topic", "X-Shopify-Event-Id", "Webhook-Id"} {

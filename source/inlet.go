@@ -3,6 +3,7 @@ package source
 import (
 	"crypto/ed25519"
 	"errors"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,7 +61,7 @@ func compile(s router.Source, f *faults) *Inlet {
 func checkFields(p provider, s router.Source, f *faults) {
 	given := map[string]bool{
 		signatureField: s.Signature != (router.SourceSignature{}), tokenField: s.Token != (router.SourceToken{}), userField: s.User != "",
-		publicKeyField: s.PublicKey != "", handshakeField: s.Handshake != "",
+		publicKeyField: s.PublicKey != "", handshakeField: s.Handshake != "", urlField: s.URL != "",
 	}
 	for _, field := range specificFields() {
 		if given[field] && !slices.Contains(p.fields, field) {
@@ -87,8 +88,9 @@ func newLocks(p provider, s router.Source, f *faults) []lock {
 	for _, one := range schemesOf(p, s) {
 		c, err := one.compile()
 		f.add(signatureField+".signed", err)
-		locks = append(locks, lock{compiled: c, user: key{[]byte(s.User)}})
+		locks = append(locks, lock{compiled: c, user: key{[]byte(s.User)}, url: s.URL})
 	}
+	checkURL(locks, s.URL, f)
 	for _, secret := range s.Secrets {
 		addSecret(locks, secret, f)
 	}
@@ -98,6 +100,22 @@ func newLocks(p provider, s router.Source, f *faults) []lock {
 		addPublicKey(locks, k)
 	}
 	return locks
+}
+
+// checkURL holds that an address which is signed is known, and is one.
+func checkURL(locks []lock, address string, f *faults) {
+	signed := slices.ContainsFunc(locks, func(l lock) bool {
+		return slices.ContainsFunc(l.parts, func(p part) bool { return p.kind == urlPart })
+	})
+	u, err := url.Parse(address)
+	switch {
+	case address == "" && signed:
+		f.addf(urlField, "is required: the address of the inlet as it is called is part of what is signed")
+	case address != "" && !signed:
+		f.addf(urlField, "is not part of what is signed")
+	case address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.ContainsAny(address, "?#") || u.User != nil || len(address) > router.MaxSinkURL):
+		f.addf(urlField, "must be an http or https URL without query, fragment and user")
+	}
 }
 
 func addSecret(locks []lock, secret string, f *faults) {

@@ -1,7 +1,9 @@
 package source
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -51,7 +53,7 @@ func contentOf(m Message) content {
 	if !known {
 		media, _ = router.ParseMediaType(jsonType)
 	}
-	c.form = media.Type+"/"+media.Subtype == formType
+	c.form = isForm(media)
 	if c.form && media.IsUTF8() && len(m.Body) > 0 && isASCII(c.text) {
 		c.kind = router.TextData // that is all that a form consists of
 		return c
@@ -238,4 +240,23 @@ func (w *walker) word() string {
 		w.pos++
 	}
 	return w.text[start:w.pos]
+}
+
+func isForm(m router.MediaType) bool { return m.Type+"/"+m.Subtype == formType }
+
+// signedForm gives the fields of a form in the order of their names, each with its value behind it. A field that is there twice could be read in two ways.
+func signedForm(m Message) (fields []byte, ok bool) {
+	given, _ := single(m.Header, "Content-Type")
+	media, known := router.ParseMediaType(given)
+	form, err := url.ParseQuery(string(m.Body))
+	if !known || !isForm(media) || err != nil {
+		return nil, false
+	}
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		if len(form[name]) != 1 {
+			return nil, false
+		}
+		fields = append(append(fields, name...), form[name][0]...)
+	}
+	return fields, true
 }

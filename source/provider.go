@@ -34,10 +34,11 @@ const (
 	userField      = "user"
 	publicKeyField = "public_key"
 	handshakeField = "handshake"
+	urlField       = "url"
 )
 
 func specificFields() []string {
-	return []string{signatureField, tokenField, userField, publicKeyField, handshakeField}
+	return []string{signatureField, tokenField, userField, publicKeyField, handshakeField, urlField}
 }
 
 // Headers of Standard Webhooks.
@@ -62,6 +63,11 @@ func standardPublicKey() scheme {
 	return s
 }
 
+// twilio is one of its two schemes.
+func twilio(signed string) scheme {
+	return scheme{proof: hmacProof, header: "X-Twilio-Signature", hash: "sha1", encoding: "base64", signed: signed}
+}
+
 // providers is the table. Where what a provider does is written down:
 //
 //	github   docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries; the older header with SHA-1 does not count
@@ -69,6 +75,7 @@ func standardPublicKey() scheme {
 //	stripe   docs.stripe.com/webhooks#verify-manually; the secret is used as text, its whsec_ included
 //	slack    api.slack.com/authentication/verifying-requests-from-slack, and api.slack.com/events/url_verification
 //	shopify  shopify.dev/docs/apps/build/webhooks; an event id is unique within a topic only
+//	twilio   twilio.com/docs/usage/security: a form's fields are signed, of other bodies the digest in the query
 func providers() []provider {
 	return []provider{
 		{
@@ -156,13 +163,31 @@ func providers() []provider {
 			},
 		},
 		{
+			name: "twilio", fields: []string{urlField},
+			schemes: []scheme{twilio("{url}{form}"), twilio("{url}{digest:bodySHA256}")},
+			mapping: mapping{
+				prefix: "twilio.",
+				types: []typeRule{
+					{where: "data.MessageSid", word: "message", parts: []string{"data.MessageStatus|data.SmsStatus"}},
+					{where: "data.CallSid", word: "call", parts: []string{"data.CallStatus"}},
+					{parts: []string{"data.EventType"}},
+				},
+				id: []string{"header.i-twilio-idempotency-token"}, subject: "data.MessageSid|data.CallSid|data.ConversationSid|data.AccountSid", time: "data.Timestamp",
+				extensions: map[string]string{"twilioaccount": "data.AccountSid"},
+			},
+			sample: sample{
+				contentType: formType, header: map[string]string{"I-Twilio-Idempotency-Token": "{id}"},
+				body: "MessageSid=SM00000000000000000000000000000000&AccountSid=AC00000000000000000000000000000000&MessageStatus=delivered&From=%2B15005550006&To=%2B15005550009",
+			},
+		},
+		{
 			name: "standard-webhooks", ours: true, fields: []string{publicKeyField, handshakeField},
 			schemes: []scheme{standardWebhooks(), standardPublicKey()},
 			mapping: mapping{types: plainTypes(), id: []string{"header.webhook-id"}, time: "data.timestamp"},
 			sample:  sample{header: map[string]string{webhookID: "msg_{id}"}, body: `{"type":"sample","data":{"hello":"world"}}`},
 		},
 		{
-			name: "hmac", ours: true, fields: []string{signatureField, handshakeField},
+			name: "hmac", ours: true, fields: []string{signatureField, handshakeField, urlField},
 			mapping: mapping{types: plainTypes()}, sample: plainSample(),
 		},
 		{

@@ -1,10 +1,12 @@
 package source
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,7 +67,12 @@ func (l lock) signHMAC(m *Message, now time.Time, id string) {
 			m.Header.Set(p.text, id)
 		}
 	}
-	signed, _ := l.signedParts(*m, at) // all headers are there
+	if i := slices.IndexFunc(l.parts, func(p part) bool { return p.kind == digestPart }); i >= 0 {
+		sum := sha256.Sum256(m.Body)
+		m.RawQuery = l.parts[i].text + "=" + hex.EncodeToString(sum[:])
+		m.Query.Set(l.parts[i].text, hex.EncodeToString(sum[:]))
+	}
+	signed, _ := l.signedParts(*m, at) // all headers are there, and a sample is a form where its scheme wants one
 	sum := l.keys[0].sum(l.hash, signed)
 	value := l.prefix + hex.EncodeToString(sum)
 	if l.encoding == "base64" {

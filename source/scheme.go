@@ -105,10 +105,15 @@ const (
 	bodyPart
 	timePart
 	headerPart
+	urlPart    // the address that was called, its query included
+	formPart   // the fields of a form
+	digestPart // nothing, but the body's SHA-256 has to be in the query under a name
 )
 
-// parseTemplate reads what is signed: text in which {body} stands for the body, {timestamp} for the time as it was sent, {header:Name} for a header. It
-// must have {body}, {timestamp} if and only if there is a time, and text after a header, or it could be read in two ways.
+// parseTemplate reads what is signed: text in which {body} stands for the body, {timestamp} for the time as it was sent, {header:Name} for a header, {url} for the
+// address that was called, its query included, {form} for the fields of a form by their names, each with its value behind it. {digest:name} stands for nothing, and
+// says that the query, which {url} signs, has the body's SHA-256 under a name.
+// It must have one of {body}, {form} and {digest:name}, {timestamp} if and only if there is a time, and text after a header, or it could be read in two ways.
 func parseTemplate(s string, timed bool) ([]part, error) {
 	var parts []part
 	for rest := s; rest != ""; {
@@ -122,7 +127,7 @@ func parseTemplate(s string, timed bool) ([]part, error) {
 		name, next, closed := strings.Cut(after, "}")
 		p, err := placeholder(name)
 		if err != nil || !closed {
-			return nil, router.Errorf(router.Invalid, "must consist of text, {body}, {timestamp} and {header:Name}")
+			return nil, router.Errorf(router.Invalid, "must consist of text, {body}, {timestamp}, {header:Name}, {url}, {form} and {digest:name}")
 		}
 		parts, rest = append(parts, p), next
 	}
@@ -131,9 +136,16 @@ func parseTemplate(s string, timed bool) ([]part, error) {
 
 func placeholder(name string) (part, error) {
 	header, isHeader := strings.CutPrefix(name, "header:")
+	parameter, isDigest := strings.CutPrefix(name, "digest:")
 	switch {
 	case name == "body":
 		return part{kind: bodyPart}, nil
+	case name == "url":
+		return part{kind: urlPart}, nil
+	case name == "form":
+		return part{kind: formPart}, nil
+	case isDigest && parameter != "":
+		return part{digestPart, parameter}, nil
 	case name == "timestamp":
 		return part{kind: timePart}, nil
 	case isHeader && isHeaderName(header):
@@ -152,8 +164,10 @@ func checkTemplate(parts []part, timed bool) error {
 		return n
 	}
 	switch {
-	case count(bodyPart) != 1:
-		return router.Errorf(router.Invalid, "must have {body} once: what is not signed can be changed by anybody")
+	case count(bodyPart)+count(formPart)+count(digestPart) != 1:
+		return router.Errorf(router.Invalid, "must have {body}, {form} or {digest:name} once: what is not signed can be changed by anybody")
+	case count(digestPart) > count(urlPart):
+		return router.Errorf(router.Invalid, "must have {url} with {digest:name}, which is in the query")
 	case timed && count(timePart) != 1:
 		return router.Errorf(router.Invalid, "must have {timestamp} once: a time that is not signed can be changed by anybody")
 	case !timed && count(timePart) > 0:

@@ -104,6 +104,17 @@ func senders() map[string]sender {
 				return message(body, "X-Shopify-Topic", "orders/create", "X-Shopify-Hmac-Sha256", base64.StdEncoding.EncodeToString(mac(t, sha256.New, []byte(secret), body)))
 			},
 		},
+		"twilio": {
+			definition: router.Source{Provider: "twilio", URL: "https://hooks.example/in/twilio"}, secret: "12345", other: "1234", header: "X-Twilio-Signature",
+			send: func(t testing.TB, secret string, _ time.Time, body string) source.Message {
+				sum := sha256.Sum256([]byte(body))
+				query := "bodySHA256=" + hex.EncodeToString(sum[:])
+				m := message(body, "X-Twilio-Signature", base64.StdEncoding.EncodeToString(mac(t, sha1.New, []byte(secret), "https://hooks.example/in/twilio?"+query)))
+				m.RawQuery = query
+				m.Query.Set("bodySHA256", hex.EncodeToString(sum[:]))
+				return m
+			},
+		},
 		"standard-webhooks": {secret: standardSecret, other: otherStandard, timed: true, header: "Webhook-Signature", send: standard},
 		"hmac": {
 			secret: "topsecret", other: "topsecret ", hex: true, header: "X-Signature",

@@ -3,6 +3,7 @@ package source
 import (
 	"crypto/ed25519"
 	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -14,11 +15,12 @@ import (
 
 // Message is a request to an inlet as it came.
 type Message struct {
-	Method string
-	Header http.Header
-	Query  url.Values
-	Key    string // what the path has behind the source's name
-	Body   []byte
+	Method   string
+	Header   http.Header
+	Query    url.Values
+	RawQuery string // what Query was read from, as it came
+	Key      string // what the path has behind the source's name
+	Body     []byte
 }
 
 // Why a message is not verified. They are for the operator; who sent the message is told no more than that it is not.
@@ -37,7 +39,8 @@ type lock struct {
 	compiled
 	keys       []key
 	publicKeys []ed25519.PublicKey
-	user       key // of basic authentication
+	user       key    // of basic authentication
+	url        string // that is signed, without a query
 }
 
 func (l lock) empty() bool { return len(l.keys) == 0 && len(l.publicKeys) == 0 }
@@ -104,9 +107,9 @@ func (l lock) verifySigned(m Message, now time.Time) error {
 			return err
 		}
 	}
-	signed, ok := l.signedParts(m, at)
-	if !ok {
-		return ErrMissing
+	signed, err := l.signedParts(m, at)
+	if err != nil {
+		return err
 	}
 	if l.fits(signatures, signed) {
 		return nil
@@ -154,7 +157,7 @@ func (l lock) decode(s string) ([]byte, error) {
 
 // signedParts gives the bytes that are signed, in pieces. A header that is part of them must be there once and not hold the text that stands behind it, or the
 // same bytes could be taken apart in another way.
-func (l lock) signedParts(m Message, at string) (signed [][]byte, ok bool) {
+func (l lock) signedParts(m Message, at string) (signed [][]byte, err error) {
 	for i, p := range l.parts {
 		switch p.kind {
 		case textPart:
@@ -166,12 +169,43 @@ func (l lock) signedParts(m Message, at string) (signed [][]byte, ok bool) {
 		case headerPart:
 			value, ok := single(m.Header, p.text)
 			if !ok || strings.Contains(value, l.parts[i+1].text) {
-				return nil, false
+				return nil, ErrMissing
 			}
 			signed = append(signed, []byte(value))
+		case urlPart:
+			signed = append(signed, []byte(l.url))
+			if m.RawQuery != "" {
+				signed = append(signed, []byte("?"+m.RawQuery))
+			}
+		case formPart:
+			fields, ok := signedForm(m)
+			if !ok {
+				return nil, ErrMissing
+			}
+			signed = append(signed, fields)
+		case digestPart:
+			if err := checkDigest(m, p.text); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return signed, true
+	return signed, nil
+}
+
+// checkDigest tells whether a parameter of the query, which is signed, is the body's SHA-256 in hexadecimal digits.
+func checkDigest(m Message, name string) error {
+	values := m.Query[name]
+	if len(values) != 1 {
+		return ErrMissing
+	}
+	given, err := hex.DecodeString(values[0])
+	if err != nil {
+		return ErrMissing
+	}
+	if sum := sha256.Sum256(m.Body); !hmac.Equal(given, sum[:]) {
+		return ErrMismatch
+	}
+	return nil
 }
 
 // fits tells whether any key fits any signature. All are tried, whichever fits.

@@ -48,8 +48,8 @@ func (p *process) listSourcesCommand() *cobra.Command {
 
 // sourceOptions are the flags of sources create.
 type sourceOptions struct {
-	file, name, title, provider, typePrefix, user string
-	secrets, extracts                             []string
+	file, name, title, provider, typePrefix, user, url string
+	secrets, extracts                                  []string
 }
 
 func (p *process) createSourceCommand() *cobra.Command {
@@ -57,7 +57,7 @@ func (p *process) createSourceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create", Short: "Create a source", Args: cobra.NoArgs,
 		Long: `Create a source from flags, or from a file with one definition. Without a secret the server makes one where the receiver chooses it, and it is printed this
-once; Stripe, Slack and Shopify give theirs out.`,
+once; Stripe, Slack, Shopify and Twilio give theirs out.`,
 		Example: "  streamlatch sources create --name github --provider github\n" +
 			"  streamlatch sources create --name slack --provider slack --secret 8f74… --extract 'release=data.text~^approve (\\S+)$'\n" +
 			"  streamlatch sources create -f github.yaml",
@@ -70,6 +70,7 @@ once; Stripe, Slack and Shopify give theirs out.`,
 	f.StringVar(&o.provider, "provider", "", "one of "+strings.Join(source.Providers(), ", "))
 	f.StringArrayVar(&o.secrets, "secret", nil, "secret; can be repeated, then any of them is enough")
 	f.StringVar(&o.user, "user", "", "user of the provider basic")
+	f.StringVar(&o.url, "url", "", "twilio: the inlet's address as it is called")
 	f.StringVar(&o.typePrefix, "type-prefix", "", "beginning of the events' types (default the provider's)")
 	f.StringArrayVar(&o.extracts, "extract", nil, "extension attribute, as name=path or name=path~expression (can be repeated)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -87,7 +88,7 @@ func (p *process) sourceDocument(o sourceOptions, given func(string) bool) ([]by
 	if o.file == "" {
 		return o.document(given)
 	}
-	for _, flag := range []string{"name", "title", "provider", "secret", "user", "type-prefix", "extract"} {
+	for _, flag := range []string{"name", "title", "provider", "secret", "user", "url", "type-prefix", "extract"} {
 		if given(flag) {
 			return nil, usagef("--file and --%s exclude each other", flag)
 		}
@@ -106,7 +107,7 @@ func (o sourceOptions) document(given func(string) bool) ([]byte, error) {
 	} else if len(o.secrets) > 1 {
 		all["secret"] = o.secrets
 	}
-	for flag, field := range map[string]struct{ name, value string }{"title": {"title", o.title}, "user": {"user", o.user}, "type-prefix": {"type_prefix", o.typePrefix}} {
+	for flag, field := range map[string]struct{ name, value string }{"title": {"title", o.title}, "user": {"user", o.user}, "url": {"url", o.url}, "type-prefix": {"type_prefix", o.typePrefix}} {
 		if given(flag) {
 			all[field.name] = field.value
 		}
