@@ -27,12 +27,9 @@ func (s *Server) listDeadLetters(c call) error {
 	if err := q.err(); err != nil {
 		return err
 	}
-	if subscription != "" {
-		id, err := s.subscriptionID(c, subscription)
-		if err != nil {
-			return err
-		}
-		filter.Subscription = id
+	var err error
+	if filter.Subscription, err = s.subscriptionID(c, subscription); err != nil {
+		return err
 	}
 	letters, next, err := s.cfg.DeadLetters.DeadLetters(c.r.Context(), filter, cursor, limit)
 	if err != nil {
@@ -88,8 +85,11 @@ func appendDeadLetter(dst []byte, d router.DeadLetter) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// subscriptionID takes an id as it is, since dead letters outlive their subscription, and looks a name up.
+// subscriptionID takes an id as it is, since dead letters outlive their subscription, and looks a name up. "" stands for all of them.
 func (s *Server) subscriptionID(c call, text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
 	ref, err := router.ParseRef(router.SubscriptionID, text)
 	if err != nil {
 		return "", &router.Error{

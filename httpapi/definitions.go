@@ -93,11 +93,16 @@ func (ds *definitions[T, D]) named(c call) (t T, err error) {
 
 // put replaces a definition, or creates it where the path has a name that there is not yet.
 func (ds *definitions[T, D]) put(c call) error {
-	pre, err := readPreconditions(c.r)
-	if err != nil {
+	if err := newQuery(c.r).err(); err != nil {
 		return err
 	}
-	if err := newQuery(c.r).err(); err != nil {
+	return ds.putDocument(c)
+}
+
+// putDocument does what put does, once the parameters were looked at.
+func (ds *definitions[T, D]) putDocument(c call) error {
+	pre, err := readPreconditions(c.r)
+	if err != nil {
 		return err
 	}
 	ref, draft, err := ds.readPut(c)

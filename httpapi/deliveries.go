@@ -44,25 +44,19 @@ func (s *Server) listDeliveries(c call) error {
 	if err := q.err(); err != nil {
 		return err
 	}
-	if subscription != "" {
-		id, err := s.subscriptionID(c, subscription)
-		if err != nil {
-			return err
-		}
-		filter.Subscription = id
+	var err error
+	if filter.Subscription, err = s.subscriptionID(c, subscription); err != nil {
+		return err
 	}
 	found, next, err := s.cfg.Deliveries.Deliveries(c.r.Context(), filter, cursor, limit)
 	if err != nil {
 		return fmt.Errorf("list deliveries: %w", err)
 	}
-	list := struct {
-		Items []deliveryView `json:"items"`
-		Next  string         `json:"next,omitempty"`
-	}{Items: []deliveryView{}, Next: next}
+	page := list[deliveryView]{Items: []deliveryView{}, Next: next}
 	for _, d := range found {
-		list.Items = append(list.Items, showDelivery(d))
+		page.Items = append(page.Items, showDelivery(d))
 	}
-	return writeJSON(c.w, list)
+	return writeJSON(c.w, page)
 }
 
 func (q *query) deliveryStatus(name string) router.DeliveryStatus {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -278,7 +279,7 @@ func (x *triggerExplainer) replay(ctx context.Context) error {
 // start is the accept time of the first event that is looked at.
 func (x *triggerExplainer) start(ctx context.Context) (int64, error) {
 	n := x.server.cfg.Log.Partitions()
-	oldest := slices.MinFunc(x.runs, func(a, b *explainRun) int { return int(a.since - b.since) }).since
+	oldest := slices.MinFunc(x.runs, func(a, b *explainRun) int { return cmp.Compare(a.since, b.since) }).since
 	log := backwards{log: x.server.cfg.Log, at: make([]router.Position, n), read: make([][]router.Record, n), batch: firstBatch, oldest: oldest}
 	for p := range log.at {
 		log.at[p] = router.Position{Partition: p, MS: x.record.Position.MS, Seq: ^uint64(0)}

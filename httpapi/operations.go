@@ -40,10 +40,8 @@ func (s *Server) moveDeadLetters(c call, kind router.OperationKind) error {
 		return err
 	}
 	selection := command.Selection
-	if command.Subscription != "" {
-		if selection.Subscription, err = s.subscriptionID(c, command.Subscription); err != nil {
-			return err
-		}
+	if selection.Subscription, err = s.subscriptionID(c, command.Subscription); err != nil {
+		return err
 	}
 	if command.DryRun {
 		n, err := s.cfg.Operations.CountDeadLetters(c.r.Context(), selection)

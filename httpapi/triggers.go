@@ -70,8 +70,7 @@ func (s *Server) putTrigger(c call) error {
 		return err
 	}
 	if !dry {
-		c.r.URL.RawQuery = ""
-		return s.triggers.put(c)
+		return s.triggers.putDocument(c)
 	}
 	pre, err := readPreconditions(c.r)
 	if err != nil {

@@ -30,8 +30,8 @@ func (p *process) testCommand() *cobra.Command {
 		Long: `Run scenarios of triggers: events at given times, and what has to fire. It needs no server. A file, in YAML or JSON, holds one scenario, or
 several under "scenarios"; folders stand for the files in them. The exit code is 1 where one fails.
 
-Scenarios run against the reference model; with --redis against the scripts too, on an embedded Redis or the one at a URL, in a namespace that is
-removed in the end.`,
+Scenarios run against the reference model; with --redis against the scripts too, on an embedded Redis or the one at a URL, in a namespace of
+its own (slt-…) that is removed in the end; a run that is killed leaves it.`,
 		Example: "  streamlatch test triggers/ --redis",
 	}
 	cmd.Flags().StringVar(&redis, "redis", "", "run them against the scripts too, on this Redis")
@@ -171,6 +171,9 @@ type scenarioRunner struct {
 
 func newScenarioRunner(ctx context.Context, redis string) (*scenarioRunner, error) {
 	r := &scenarioRunner{url: redis}
+	if strings.Contains(redis, "+cluster:") { // whose keys are not found by one node
+		return nil, usagef("--redis takes a single server, or what Sentinels watch; not a Cluster")
+	}
 	if redis != embeddedRedis {
 		return r, nil
 	}

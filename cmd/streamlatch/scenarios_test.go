@@ -37,3 +37,9 @@ func TestAScenarioThatCanNotBeReadIsWrongUsage(t *testing.T) {
 	_, _, code = runCommand(t, nil, "test", "testdata/none.yaml")
 	require.Equal(t, exitUsage, code)
 }
+
+func TestScenariosDoNotRunOnACluster(t *testing.T) {
+	_, stderr, code := runCommand(t, nil, "test", "testdata/scenarios", "--redis=redis+cluster://127.0.0.1:1")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "not a Cluster")
+}
