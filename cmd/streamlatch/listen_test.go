@@ -18,14 +18,20 @@ const (
 	otherSecret  = "whsec_YW5vdGhlciBzZWNyZXQsIG9mIDMyIGJ5dGVzISE="
 )
 
-// startListen starts listen on a free port; wait returns what it printed and its exit code.
+// startListen starts listen on a free port, and ends it with the test at the latest; wait returns what it printed and its exit code.
 func startListen(t testing.TB, args ...string) (url string, p *process, wait func() (string, int)) {
 	t.Helper()
 	p, stdout, stderr := testProcess()
-	ended := make(chan int, 1)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	ended, over := make(chan int, 1), make(chan struct{})
 	go func() {
-		ended <- p.run(context.Background(), append([]string{"listen", "--listen", "127.0.0.1:0"}, args...))
+		defer close(over)
+		ended <- p.run(ctx, append([]string{"listen", "--listen", "127.0.0.1:0"}, args...))
 	}()
+	t.Cleanup(func() { // none is left to catch the signals of another test
+		cancel(errInterrupted)
+		<-over
+	})
 	said := stderr.await(t, "waiting for webhooks at ")
 	_, rest, _ := strings.Cut(said, "waiting for webhooks at ")
 	url, _, _ = strings.Cut(rest, " ")

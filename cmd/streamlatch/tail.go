@@ -58,9 +58,6 @@ func (p *process) tail(ctx context.Context, conn *connection, o tailOptions) err
 	}
 	t := &tailing{process: p, json: conn.json(), left: o.limit, shown: map[string]router.Position{}}
 	t.query = client.EventQuery{Types: o.query.Types, Source: o.query.Source, From: since}
-	o.query.OnLost = func(err error) {
-		fmt.Fprintf(p.stderr, "streamlatch: %s; opening the stream anew\n", plain(err.Error()))
-	}
 	err = t.run(ctx, api, o.query)
 	if errors.Is(err, errEnough) || errors.Is(err, errInterrupted) {
 		return nil
