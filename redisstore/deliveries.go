@@ -17,13 +17,15 @@ const successesKept = 1000
 // keptSuccesses is how many of them are in one partition.
 func (s *Store) keptSuccesses() int { return (successesKept + len(s.keys) - 1) / len(s.keys) }
 
-// successRecord is what settle.lua records behind the entry of a delivery that arrived, as it stands.
-func successRecord(a router.Attempt, number int) string {
-	var line [64]byte
-	text := strconv.AppendInt(append(line[:0], ' '), a.At.UnixMilli(), 10)
-	text = strconv.AppendInt(append(text, ' '), time.Duration(a.Duration).Milliseconds(), 10)
-	text = strconv.AppendInt(append(text, ' '), int64(a.StatusCode), 10)
-	text = strconv.AppendInt(append(text, ' '), int64(number), 10)
+// successRecord is what settle.lua records of a delivery that arrived.
+func successRecord(one *router.Settlement) string {
+	var line [96]byte
+	entry, _, _ := strings.Cut(one.Claimed.Name, "#")
+	text := append(append(line[:0], entry...), ' ')
+	text = append(strconv.AppendInt(text, one.Attempt.At.UnixMilli(), 10), ' ')
+	text = append(strconv.AppendInt(text, time.Duration(one.Attempt.Duration).Milliseconds(), 10), ' ')
+	text = append(strconv.AppendInt(text, int64(one.Attempt.StatusCode), 10), ' ')
+	text = strconv.AppendInt(text, int64(one.Claimed.Attempt), 10)
 	return string(append(text, '\n'))
 }
 

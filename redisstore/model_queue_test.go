@@ -143,7 +143,7 @@ func (p *modelPartition) reschedule(queue router.Queue, now, gate int64) (next i
 		if len(q.fresh) > 0 {
 			at, ok = now, true
 		}
-		if ok && (!work || at < next) {
+		if ok && (!work || at < next || at == now) {
 			next, work = at, true
 		}
 	}

@@ -62,7 +62,7 @@ func (s *Store) SettlePulled(ctx context.Context, partition int, q router.Queue,
 	if err != nil {
 		return nil, settled, unavailable(err, "settle what was pulled")
 	}
-	words, err := stringsOf(reply, 2)
+	words, err := stringsOf(reply, 4)
 	if err != nil {
 		return nil, settled, fmt.Errorf("settle what was pulled: %w", err)
 	}
@@ -74,7 +74,7 @@ func (s *Store) SettlePulled(ctx context.Context, partition int, q router.Queue,
 	for i := range held {
 		held[i] = true
 	}
-	for _, late := range words[1 : 1+all[0].Lost] {
+	for _, late := range words[2 : 2+all[0].Lost] { // behind the number of arrivals, none, and their own
 		i, err := strconv.Atoi(late)
 		if err != nil || i < 1 || i > len(held) {
 			return nil, settled, fmt.Errorf("settle what was pulled: unexpected %q in a reply", late)

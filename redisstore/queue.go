@@ -156,7 +156,7 @@ func (s *Store) SettleDeliveries(ctx context.Context, partition int, settlements
 	if err != nil {
 		return nil, unavailable(err, "settle deliveries")
 	}
-	words, err := stringsOf(reply, 3*len(groups))
+	words, err := stringsOf(reply, 4*len(groups))
 	if err != nil {
 		return nil, fmt.Errorf("settle deliveries: %w", err)
 	}
@@ -173,7 +173,9 @@ func readSettled(groups [][]router.Settlement, words []string) ([]router.Settled
 	settled := make([]router.Settled, len(groups))
 	for i, group := range groups {
 		settled[i] = router.Settled{Queue: group[0].Claimed.Queue, Lost: r.integer()}
-		for range settled[i].Lost {
+		others := r.integer()
+		settled[i].Lost += others
+		for range others {
 			r.integer() // which it was
 		}
 		if next := r.word(); next != "idle" {
@@ -211,23 +213,65 @@ func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []
 		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.successes(id),
 			k.breaker(id), k.lanes(id), k.waiting(id))
 		args = append(args, id, q.MaxInFlight)
-		args = append(appendBreaker(args, q, !s.countsInFlight()), len(group), lowest(group).ID(), s.keptSuccesses())
-		args = slices.Grow(args, 6*len(group))
-		details := make([]any, 0, len(group))
-		for i := range group {
-			one := &group[i]
-			word := verdictWord(*one)
-			args = append(args, &one.Claimed.Name, &one.Claimed.Lease, one.Claimed.Attempt, word, one.After.Milliseconds()) // pointers: less garbage
-			switch word {
-			case "retry", "dead":
-				details = append(details, attemptRecord(one.Attempt), describe(one.Attempt), verdictOn(*one, false))
-			case "delivered":
-				details = append(details, successRecord(one.Attempt, one.Claimed.Attempt))
-			}
-		}
-		args = append(args, details...)
+		args = append(appendBreaker(args, q, !s.countsInFlight()), lowest(group).ID(), s.keptSuccesses())
+		args = appendResults(slices.Grow(args, 6*len(group)), group)
 	}
 	return keys, args
+}
+
+// appendResults appends the results of one queue: those that settle.lua calls arrivals in runs, and then the others.
+func appendResults(args []any, group []router.Settlement) []any {
+	var runs [][]*router.Settlement
+	var others []*router.Settlement
+	for i := range group {
+		one := &group[i]
+		if !isArrival(one) {
+			others = append(others, one)
+			continue
+		}
+		at := slices.IndexFunc(runs, func(run []*router.Settlement) bool {
+			return run[0].Claimed.Lease == one.Claimed.Lease && len(run) < longestRun
+		})
+		if at < 0 {
+			at, runs = len(runs), append(runs, nil)
+		}
+		runs[at] = append(runs[at], one)
+	}
+	args = append(args, len(runs))
+	for _, run := range runs {
+		args = append(args, &run[0].Claimed.Lease, len(run)) // pointers: less garbage
+		for _, one := range run {
+			args = append(args, &one.Claimed.Name)
+		}
+		for _, one := range run {
+			args = append(args, successRecord(one))
+		}
+	}
+	return appendOthers(args, others)
+}
+
+func appendOthers(args []any, others []*router.Settlement) []any {
+	args = append(args, len(others))
+	var details []any
+	for _, one := range others {
+		word := verdictWord(one)
+		args = append(args, &one.Claimed.Name, &one.Claimed.Lease, one.Claimed.Attempt, word, one.After.Milliseconds())
+		switch word {
+		case "retry", "dead":
+			details = append(details, attemptRecord(one.Attempt), describe(one.Attempt), verdictOn(*one, false))
+		case "delivered":
+			details = append(details, successRecord(one))
+		}
+	}
+	return append(args, details...)
+}
+
+// longestRun is how many arrivals settle.lua is told of at once; Lua takes some thousands of arguments in a call.
+const longestRun = 1000
+
+// isArrival tells whether a delivery arrived that was in no lane, and was not pulled.
+func isArrival(one *router.Settlement) bool {
+	return verdictWord(one) == "delivered" && !strings.HasPrefix(one.Claimed.Lease, "#") && !strings.Contains(one.Claimed.Name, "#")
 }
 
 func lowest(group []router.Settlement) router.Position {
@@ -240,7 +284,7 @@ func lowest(group []router.Settlement) router.Position {
 	return low
 }
 
-func verdictWord(one router.Settlement) string {
+func verdictWord(one *router.Settlement) string {
 	switch {
 	case one.Unstarted:
 		return "back"

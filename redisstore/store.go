@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -276,20 +277,33 @@ func unavailable(err error, doing string) error {
 	return e
 }
 
-// stringsOf reads a script's reply that is a list of at least n strings or integers.
+// stringsOf reads a script's reply that is a list of at least n strings or integers. A list within it stands for what is in it.
 func stringsOf(reply any, n int) ([]string, error) {
 	list, ok := reply.([]any)
-	if !ok || len(list) < n {
-		return nil, fmt.Errorf("unexpected reply %T of %d, wanted %d", reply, len(list), n)
+	if !ok {
+		return nil, fmt.Errorf("unexpected reply %T", reply)
 	}
-	words := make([]string, len(list))
-	for i, item := range list {
+	words, err := appendStrings(make([]string, 0, len(list)), list)
+	if err == nil && len(words) < n {
+		err = fmt.Errorf("unexpected reply of %d, wanted %d", len(words), n)
+	}
+	return words, err
+}
+
+func appendStrings(words []string, list []any) (_ []string, err error) {
+	words = slices.Grow(words, len(list))
+	for _, item := range list {
 		switch item := item.(type) {
 		case string:
-			words[i] = item
+			words = append(words, item)
 		case int64:
-			words[i] = strconv.FormatInt(item, 10)
+			words = append(words, strconv.FormatInt(item, 10))
 		case nil:
+			words = append(words, "")
+		case []any:
+			if words, err = appendStrings(words, item); err != nil {
+				return nil, err
+			}
 		default:
 			return nil, fmt.Errorf("unexpected %T in a reply", item)
 		}

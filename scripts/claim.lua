@@ -18,7 +18,7 @@ ARGV
                (its breaker is) | "" (it has none, or permits were asked of it), "" or the receipt of a worker that pulls, a space, and the worker's name
 
 RETURNS  {definitions' token, then for each queue: when the leases run out, number of deliveries that were tried before, for each: entry
-         and attempt, number of fresh deliveries, their entries}
+         and attempt, number of fresh deliveries, a list of their entries}
 ]]
 local log, copies, holds, gone, paused = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local t = now()
@@ -67,6 +67,11 @@ local function goes_first(queue, entry)
   return false
 end
 
+-- Whether any of some entries has a lane. Most have none, so they are looked at together.
+local function has_lanes(entries)
+  return string.find(table.concat(entries, ' '), '#', 1, true)
+end
+
 -- Looks at so many fresh deliveries at most for some that are not behind others.
 local most_looked_at = 256
 
@@ -78,9 +83,13 @@ local function take_fresh(queue, want)
       break
     end
     looked_at = looked_at + #popped
-    for _, entry in ipairs(popped) do
-      if goes_first(queue, entry) then
-        fresh[#fresh + 1] = entry
+    if #fresh == 0 and not has_lanes(popped) then
+      fresh = popped
+    else
+      for _, entry in ipairs(popped) do
+        if goes_first(queue, entry) then
+          fresh[#fresh + 1] = entry
+        end
       end
     end
   end
@@ -121,11 +130,10 @@ local function lease(queue, tried, fresh, expires, receipt)
     result[#result + 1], result[#result + 2] = delivery[1], int(delivery[2])
     keep(queue, delivery[1])
   end
-  result[#result + 1] = #fresh
-  local n, m = #leases, #result
-  for i, entry in ipairs(fresh) do
-    leases[n + 2 * i - 1], leases[n + 2 * i] = expires, entry
-    result[m + i] = entry
+  result[#result + 1], result[#result + 2] = #fresh, fresh
+  local n = #leases
+  for i = 1, #fresh do
+    leases[n + 2 * i - 1], leases[n + 2 * i] = expires, fresh[i]
   end
   if fresh[1] and at_or_before(fresh[1], horizon) then
     for _, entry in ipairs(fresh) do

@@ -162,7 +162,7 @@ local function reschedule(schedule, subscription, fresh, retries, leases, max, t
       at = tonumber(redis.call('ZRANGE', retries, 0, 0, 'WITHSCORES')[2])
     end
   end
-  local lease = tonumber(redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')[2])
+  local lease = at ~= t and tonumber(redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')[2])
   if lease and (not at or lease < at) then
     at = lease
   end

@@ -17,14 +17,15 @@ KEYS
 
 ARGV
   1… queues    for each: subscription, max in flight, how many failures in a row open its breaker (0: it has none, or it is elsewhere), its pause in
-               milliseconds and the longest one, number of results, lowest of their IDs, how many successes are kept; for each result five: entry, when its
-               lease runs out or, after "#", the receipt for it, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at once), delay in
-               milliseconds; then for each in order, three if it is retry or dead: record of the attempt (a JSON object), last error, "fault" (the endpoint is
-               to blame) | "other"; one if it is delivered: the line to record behind the entry: a space,
-               when it was attempted, how long that took, status code and attempt, with spaces between them
+               milliseconds and the longest one, lowest ID of its results, how many successes are kept; number of runs of arrivals: results that are "delivered",
+               in no lane, and leased until the same time; for each run that time, how many there are, their entries, and for each the record of its success:
+               entry, when it was attempted, how long that took, status code and attempt, with spaces between them; number of other results, for each five:
+               entry, when its lease runs out or, after "#", the receipt for it, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at
+               once), delay in milliseconds; then for each in order, three if it is retry or dead: record of the attempt (a JSON object), last error, "fault"
+               (the endpoint is to blame) | "other"; one if it is delivered: the record of its success
 
-RETURNS  for each queue: how many results came too late (the lease had run out and somebody else has the delivery, or the
-         subscription was deleted), their numbers, counted from 1, in how many milliseconds the queue has work again, or "idle", and for how many milliseconds
+RETURNS  for each queue: how many arrivals came too late (the lease had run out and somebody else has the delivery, or the
+         subscription was deleted), how many other results did, the numbers of those, counted from 1, in how many milliseconds the queue has work again, or "idle", and for how many milliseconds
          the endpoint has been failing, if the breaker is open, else 0
 ]]
 local log, copies, holds, dead, dead_at, gone, paused = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
@@ -76,24 +77,25 @@ local function forget(queue, entry)
   end
 end
 
-local verdicts = {}
-
 -- How many bytes of failed attempts are kept of a delivery that arrived in the end.
 local most_failures = 8192
 
--- A success with the failures before it, the last ones where they are many.
-local function success(queue, entry, detail)
+-- The record of a success with the failures before it, the last ones where they are many.
+local function success(queue, entry, record)
   local before = failures(queue, entry)
   if #before > most_failures then
     before = string.match(string.sub(before, -most_failures), '\n(.*)$') or ''
   end
-  return (has_lane(entry) and without_lane(entry) or entry) .. detail .. before
+  return record .. before
 end
 
-function verdicts.delivered(queue, entry, _, _, detail)
-  queue.delivered = queue.delivered + 1
-  queue.successes[queue.delivered] = success(queue, entry, detail)
+-- What is done where a result is one of these; a success returns its record.
+local verdicts = {}
+
+function verdicts.delivered(queue, entry, _, _, record)
+  record = success(queue, entry, record)
   forget(queue, entry)
+  return record
 end
 
 function verdicts.retry(queue, entry, attempt, delay, line)
@@ -114,11 +116,18 @@ function verdicts.back(queue, entry)
   redis.call('ZADD', queue.retries, int(t), entry)
 end
 
+local function record_successes(queue, records)
+  if #records > 0 then
+    queue.delivered, queue.results.delivered = queue.delivered + #records, true
+    queue.recorded = redis.call('LPUSH', queue.success_list, unpack(records))
+  end
+end
+
 local function count(queue)
   if queue.delivered > 0 then
     redis.call('HINCRBY', queue.counters, 'delivered', queue.delivered)
     redis.call('HSET', queue.counters, 'last_success', int(t))
-    if redis.call('LPUSH', queue.success_list, unpack(queue.successes)) > queue.keep then
+    if queue.recorded > queue.keep then
       redis.call('LTRIM', queue.success_list, 0, int(queue.keep - 1))
     end
   end
@@ -140,9 +149,7 @@ end
 
 -- Notes what an attempt says of the endpoint. ("fault" stands there for attempts that tell of one only.)
 local function blame(results, entry, word, whose)
-  if word == 'delivered' then
-    results.delivered = true
-  elseif word ~= 'back' and whose == 'fault' then
+  if word ~= 'back' and whose == 'fault' then
     results.faults, results[entry] = results.faults + 1, 'fault'
   else
     results[entry] = 'other'
@@ -152,25 +159,64 @@ end
 -- How many arguments say more about a result.
 local details = { delivered = 1, retry = 3, dead = 3, back = 0 }
 
--- Settles the results that begin at an argument; returns which came too late and the argument behind them.
-local function settle(queue, first, results)
-  local entries, mine, late, receipts = {}, {}, {}, {}
-  for i = 1, results do
+-- Until when some of the arguments are leased; of a deleted subscription nothing is.
+local function leased_until(queue, first, n)
+  return queue.gone and {} or redis.call('ZMSCORE', queue.leases, unpack(ARGV, first, first + n - 1))
+end
+
+-- Settles a run of arrivals that begins at an argument; returns how many came too late and the argument behind it.
+local function settle_run(queue, arg)
+  local lease, n, first = ARGV[arg], tonumber(ARGV[arg + 1]), arg + 2
+  local held, expires = leased_until(queue, first, n), tonumber(lease)
+  local mine, records, count = {}, {}, 0
+  for i = 1, n do
+    if held[i] and (held[i] == lease or tonumber(held[i]) == expires) then
+      count = count + 1
+      mine[count], records[count] = ARGV[first + i - 1], ARGV[first + n + i - 1]
+    end
+  end
+  call_many('ZREM', queue.leases, mine)
+  if queue.tried or queue.copied then -- something else may be recorded of them
+    for i, entry in ipairs(mine) do
+      records[i] = success(queue, entry, records[i])
+      forget(queue, entry)
+    end
+  end
+  record_successes(queue, records)
+  return n - count, first + 2 * n
+end
+
+-- Settles the runs whose number is an argument; returns how many arrivals came too late and the argument behind them.
+local function settle_arrivals(queue, arg)
+  local late, runs, next = 0, tonumber(ARGV[arg]), arg + 1
+  for _ = 1, runs do
+    local some
+    some, next = settle_run(queue, next)
+    late = late + some
+  end
+  return late, next
+end
+
+-- Settles the other results, whose number is an argument; returns which came too late and the argument behind them.
+local function settle_others(queue, arg)
+  local n, first = tonumber(ARGV[arg]), arg + 1
+  local entries, mine, late, receipts, successes = {}, {}, {}, {}, {}
+  for i = 1, n do
     entries[i] = ARGV[first + 5 * (i - 1)]
   end
-  local held = queue.gone and {} or redis.call('ZMSCORE', queue.leases, unpack(entries))
-  local detail = first + 5 * results
+  local held = queue.gone and {} or n > 0 and redis.call('ZMSCORE', queue.leases, unpack(entries))
+  local detail = first + 5 * n
   for i, entry in ipairs(entries) do
-    local arg = first + 5 * (i - 1)
-    local word = ARGV[arg + 3]
+    local at = first + 5 * (i - 1)
+    local word = ARGV[at + 3]
     local told = details[word]
-    if held[i] and is_held(queue, entry, tonumber(held[i]), ARGV[arg + 1]) then
+    if held[i] and is_held(queue, entry, tonumber(held[i]), ARGV[at + 1]) then
       mine[#mine + 1] = entry
-      if string.sub(ARGV[arg + 1], 1, 1) == '#' then
+      if string.sub(ARGV[at + 1], 1, 1) == '#' then
         receipts[#receipts + 1] = receipt_field(entry)
       end
       blame(queue.results, entry, word, ARGV[detail + 2])
-      verdicts[word](queue, entry, ARGV[arg + 2], ARGV[arg + 4], told > 0 and ARGV[detail])
+      successes[#successes + 1] = verdicts[word](queue, entry, ARGV[at + 2], ARGV[at + 4], told > 0 and ARGV[detail])
       queue.last_error = told == 3 and ARGV[detail + 1] or queue.last_error
     else
       late[#late + 1] = i
@@ -179,9 +225,7 @@ local function settle(queue, first, results)
   end
   call_many('ZREM', queue.leases, mine)
   call_many('HDEL', queue.attempts, receipts)
-  if queue.tried then
-    call_many('HDEL', queue.attempts, queue.finished)
-  end
+  record_successes(queue, successes)
   return late, detail
 end
 
@@ -190,19 +234,23 @@ for i = 10, #KEYS, 10 do
   local queue = {
     subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5], success_list = KEYS[i + 6],
     lanes = KEYS[i + 8], waiting = KEYS[i + 9],
-    successes = {}, finished = {}, results = { faults = 0 }, tried = redis.call('HLEN', KEYS[i + 4]) > 0, keep = tonumber(ARGV[arg + 7]),
-    delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 6], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
+    finished = {}, results = { faults = 0 }, tried = redis.call('HLEN', KEYS[i + 4]) > 0, keep = tonumber(ARGV[arg + 6]),
+    delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 5], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
   }
   local max = tonumber(ARGV[arg + 1])
   local breaker = {
     open = KEYS[9], state = KEYS[i + 7], subscription = queue.subscription,
     threshold = tonumber(ARGV[arg + 2]), pause = tonumber(ARGV[arg + 3]), longest = tonumber(ARGV[arg + 4]),
   }
+  result[#result + 1], arg = settle_arrivals(queue, arg + 7)
   local late
-  late, arg = settle(queue, arg + 8, tonumber(ARGV[arg + 5]))
+  late, arg = settle_others(queue, arg)
   result[#result + 1] = #late
   for _, number in ipairs(late) do
     result[#result + 1] = number
+  end
+  if queue.tried then
+    call_many('HDEL', queue.attempts, queue.finished)
   end
   count(queue)
   local gate, failing = 0, 0
