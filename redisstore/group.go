@@ -112,15 +112,26 @@ func cutVarint(s string) (n int, rest string, ok bool) {
 	return 0, "", false
 }
 
-// appendRecords appends the records of an entry. What is no group of ours is one record that can't be decoded.
-func appendRecords(records []router.Record, last router.Position, entry redis.XMessage) []router.Record {
+// rawOf is what an entry holds.
+func rawOf(entry redis.XMessage) string {
 	raw, _ := entry.Values[eventsField].(string)
-	events, err := eventsIn(raw)
+	return raw
+}
+
+// eventsOf cuts an entry into its encoded events, the last of which stands at a position; see eventsIn.
+func eventsOf(last router.Position, entry redis.XMessage) ([]string, error) {
+	events, err := eventsIn(rawOf(entry))
 	if err == nil && uint64(len(events)-1) > last.Seq {
 		err = errors.New("an entry of the log holds more events than there are positions")
 	}
+	return events, err
+}
+
+// appendRecords appends the records of an entry. What is no group of ours is one record that can't be decoded.
+func appendRecords(records []router.Record, last router.Position, entry redis.XMessage) []router.Record {
+	events, err := eventsOf(last, entry)
 	if err != nil {
-		return append(records, router.Record{Position: last, Raw: raw, Err: err})
+		return append(records, router.Record{Position: last, Raw: rawOf(entry), Err: err})
 	}
 	for i, event := range events {
 		position := last

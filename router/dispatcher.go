@@ -24,6 +24,7 @@ type dispatcher struct {
 	partition int
 	slots     *slots // for attempts under way in this replica
 	woken     chan struct{}
+	recent    recent // what this replica has routed
 	outbox    *outbox
 	workers   *workers
 	attempts  sync.WaitGroup  // that are not over; a handler that was given up may still run
@@ -256,8 +257,8 @@ func (d *dispatcher) reserve(batch []Enqueue) (reserved int) {
 func (d *dispatcher) accept(claimed []Claimed, records []Record) {
 	jobs := make([]job, len(claimed))
 	for j, c := range claimed {
-		i, _ := slices.BinarySearchFunc(records, c.Entry.Position, func(r Record, p Position) int { return r.Position.Compare(p) })
-		jobs[j] = job{claimed: c, record: records[i]}
+		record, _ := recordAt(records, c.Entry.Position)
+		jobs[j] = job{claimed: c, record: record}
 	}
 	d.start(jobs...)
 }
@@ -298,11 +299,10 @@ func (d *dispatcher) load(ctx context.Context, claimed []Claimed) ([]Record, err
 	var missing []Position
 	var places []int
 	for i, c := range claimed {
-		event, ok := d.router.recent.get(c.Entry.Position)
-		if !ok {
+		var ok bool
+		if records[i], ok = d.recent.get(c.Entry.Position); !ok {
 			missing, places = append(missing, c.Entry.Position), append(places, i)
 		}
-		records[i] = Record{Position: c.Entry.Position, Event: event}
 	}
 	if len(missing) == 0 {
 		return records, nil

@@ -394,9 +394,10 @@ func (p *partition) handOver(records []Record, batch Batch, applied Applied, too
 	}
 	p.router.config.Observer.Applied(p.number, batch.Events, deliveries, took)
 	if deliveries > 0 {
-		p.router.recent.add(records)
-		p.router.dispatchers[p.number].accept(applied.Claimed, records)
-		p.router.dispatchers[p.number].wake(applied.Ready)
+		d := p.router.dispatchers[p.number]
+		d.recent.add(records)
+		d.accept(applied.Claimed, records)
+		d.wake(applied.Ready)
 	}
 }
 

@@ -90,7 +90,6 @@ type Router struct {
 	handlers    *handlers
 	pulls       *pulls
 	begun       chan struct{} // an operation was
-	recent      *recent
 	feed        *Feed
 	partitions  []*partition
 	mergers     []*merger // of each partition; none where there is only one
@@ -116,7 +115,7 @@ func New(store Store, config Config) *Router {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Router{
-		config: config, store: store, definitions: newDefinitions(store), recent: newRecent(), pulls: newPulls(), begun: make(chan struct{}, 1),
+		config: config, store: store, definitions: newDefinitions(store), pulls: newPulls(), begun: make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 	}
 	r.feed = NewFeed(store, FeedConfig{OnError: func(_ int, err error) { r.failed(context.Background(), "read the live log", err) }})
