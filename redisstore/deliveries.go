@@ -17,16 +17,14 @@ const successesKept = 1000
 // keptSuccesses is how many of them are in one partition.
 func (s *Store) keptSuccesses() int { return (successesKept + len(s.keys) - 1) / len(s.keys) }
 
-// successRecord is what settle.lua records of a delivery that arrived.
-func successRecord(one *router.Settlement) string {
-	var line [96]byte
+// appendSuccess appends what settle.lua records of a delivery that arrived.
+func appendSuccess(b []byte, one *router.Settlement) []byte {
 	entry, _, _ := strings.Cut(one.Claimed.Name, "#")
-	text := append(append(line[:0], entry...), ' ')
-	text = append(strconv.AppendInt(text, one.Attempt.At.UnixMilli(), 10), ' ')
-	text = append(strconv.AppendInt(text, time.Duration(one.Attempt.Duration).Milliseconds(), 10), ' ')
-	text = append(strconv.AppendInt(text, int64(one.Attempt.StatusCode), 10), ' ')
-	text = strconv.AppendInt(text, int64(one.Claimed.Attempt), 10)
-	return string(append(text, '\n'))
+	b = append(append(b, entry...), ' ')
+	b = append(strconv.AppendInt(b, one.Attempt.At.UnixMilli(), 10), ' ')
+	b = append(strconv.AppendInt(b, time.Duration(one.Attempt.Duration).Milliseconds(), 10), ' ')
+	b = append(strconv.AppendInt(b, int64(one.Attempt.StatusCode), 10), ' ')
+	return append(strconv.AppendInt(b, int64(one.Claimed.Attempt), 10), '\n')
 }
 
 // delivery is the name of one: its subscription and its entry.

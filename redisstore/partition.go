@@ -136,9 +136,7 @@ func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 		id := e.Queue.Subscription
 		keys = append(keys, k.fresh(id), k.leases(id), k.counters(id))
 		args = append(args, id, schedule(e.Queue), e.Queue.MaxInFlight, s.atOnce(e), e.Lease.Milliseconds(), len(e.Entries))
-		for i, position := range e.Entries {
-			args = append(args, freshName(position, e.Lanes, i))
-		}
+		args = appendStringArgs(args, freshNames(e.Entries, e.Lanes))
 	}
 	keys, args = s.appendWork(k, b.Work, keys, args)
 	for _, m := range b.Misfits {
@@ -147,12 +145,17 @@ func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 	return keys, args
 }
 
-// freshName is a fresh delivery in a queue, which has lanes or has none.
-func freshName(position router.Position, lanes []string, i int) string {
-	if lanes == nil {
-		return position.ID()
+// freshNames are fresh deliveries in a queue, which has lanes or has none.
+func freshNames(positions []router.Position, lanes []string) []string {
+	names := newTexts(len(positions), 24)
+	for i, position := range positions {
+		names.bytes = position.AppendID(names.bytes)
+		if lanes != nil {
+			names.bytes = append(append(names.bytes, '#'), lanes[i]...)
+		}
+		names.end()
 	}
-	return position.ID() + "#" + lanes[i]
+	return names.strings()
 }
 
 // atOnce is how many deliveries apply may lease: none where that takes permits, or the lanes have to be looked at.

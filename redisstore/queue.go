@@ -240,12 +240,13 @@ func appendResults(args []any, group []router.Settlement) []any {
 	args = append(args, len(runs))
 	for _, run := range runs {
 		args = append(args, &run[0].Claimed.Lease, len(run)) // pointers: less garbage
+		records := newTexts(len(run), 64)
 		for _, one := range run {
 			args = append(args, &one.Claimed.Name)
+			records.bytes = appendSuccess(records.bytes, one)
+			records.end()
 		}
-		for _, one := range run {
-			args = append(args, successRecord(one))
-		}
+		args = appendStringArgs(args, records.strings())
 	}
 	return appendOthers(args, others)
 }
@@ -260,7 +261,7 @@ func appendOthers(args []any, others []*router.Settlement) []any {
 		case "retry", "dead":
 			details = append(details, attemptRecord(one.Attempt), describe(one.Attempt), verdictOn(*one, false))
 		case "delivered":
-			details = append(details, successRecord(one))
+			details = append(details, appendSuccess(nil, one))
 		}
 	}
 	return append(args, details...)

@@ -40,9 +40,7 @@ func (s *Store) Replay(ctx context.Context, partition int, page router.ReplayPag
 		k.fresh(id), k.retries(id), k.leases(id), k.paused(), k.lanes(id), k.waiting(id),
 	}
 	args := []any{id, page.Queue.MaxInFlight, page.Suffix, replayCursorText(page.From), replayCursorText(page.To), page.Passed, operationKept.Milliseconds()}
-	for i, position := range page.Events {
-		args = append(args, freshName(position, page.Lanes, i))
-	}
+	args = appendStringArgs(args, freshNames(page.Events, page.Lanes))
 	reply, err := s.run(ctx, s.scripts.Replay, keys, args...)
 	if err != nil {
 		return unavailable(err, "replay events")

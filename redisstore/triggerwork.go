@@ -37,9 +37,14 @@ func (s *Store) appendWork(k keys, w router.TriggerWork, keys []string, args []a
 	places := partialOrder(w)
 	keys, args = appendPartials(k, w, places, keys, args)
 	args = append(args, len(w.Events))
-	for _, e := range w.Events {
-		encoded := e.Event.Encode()
-		args = append(args, s.eventName(e, len(encoded)), encoded)
+	encoded, names := make([]string, len(w.Events)), newTexts(len(w.Events), 48)
+	for i, e := range w.Events {
+		encoded[i] = e.Event.Encode()
+		names.bytes = s.appendEventName(names.bytes, e, len(encoded[i]))
+		names.end()
+	}
+	for i, list := 0, names.strings(); i < len(list); i++ {
+		args = append(args, &list[i], &encoded[i])
 	}
 	numbers := make([]int, len(places))
 	for number, place := range places {
@@ -70,39 +75,44 @@ func appendPartials(k keys, w router.TriggerWork, places []int, keys []string, a
 		}
 		args = append(args, n)
 		prefix := k.partials(generation(t.ID, t.Generation)) + ":"
+		names := newTexts(n, len(prefix)+2*len(router.KeyHash{}))
 		for _, place := range places[:n] {
-			p := w.Partials[place]
-			keys, args = append(keys, prefix+hex.EncodeToString(p.Hash[:])), append(args, p.Key)
+			p := &w.Partials[place]
+			names.bytes = hex.AppendEncode(append(names.bytes, prefix...), p.Hash[:])
+			names.end()
+			args = append(args, &p.Key)
 		}
+		keys = append(keys, names.strings()...)
 		places = places[n:]
 	}
 	return keys, args
 }
 
-// eventName is what stands for an event in states; without the number of leaves that it meets.
-func (s *Store) eventName(e router.WorkEvent, bytes int) string {
-	b := make([]byte, 0, 64)
-	b = append(b, positionDigits(e.Position, len(s.keys))...)
+// appendEventName appends what stands for an event in states; without the number of leaves that it meets.
+func (s *Store) appendEventName(b []byte, e router.WorkEvent, bytes int) []byte {
+	b = appendPositionDigits(b, e.Position, len(s.keys))
 	b = appendDigits(b, uint64(e.Event.Hops()), 2)
 	b = appendDigits(b, uint64(bytes), 8)
 	if e.Time != e.Position.MS {
 		b = strconv.AppendInt(b, e.Time, 10)
 	}
-	return string(b)
+	return b
 }
 
+// appendDigits appends a number with so many digits at least.
 func appendDigits(b []byte, n uint64, width int) []byte {
-	text := strconv.AppendUint(nil, n, 10)
+	var digits [20]byte
+	text := strconv.AppendUint(digits[:0], n, 10)
 	for i := len(text); i < width; i++ {
 		b = append(b, '0')
 	}
 	return append(b, text...)
 }
 
-// positionDigits writes a position as the states of partials have it, so that texts are in the order in which partials meet
+// appendPositionDigits appends a position as the states of partials have it, so that texts are in the order in which partials meet
 // events.
-func positionDigits(p router.Position, partitions int) string {
-	return string(appendDigits(appendDigits(make([]byte, 0, 24), uint64(p.MS), 14), p.Seq*uint64(partitions)+uint64(p.Partition), 10))
+func appendPositionDigits(b []byte, p router.Position, partitions int) []byte {
+	return appendDigits(appendDigits(b, uint64(p.MS), 14), p.Seq*uint64(partitions)+uint64(p.Partition), 10)
 }
 
 // leavesText writes the leaves that an event meets.

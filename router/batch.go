@@ -32,13 +32,15 @@ type matched struct {
 // matchAll matches records against a snapshot.
 func matchAll(s *snapshot, records []Record) matched {
 	m := matched{records: records, targets: make([][]string, len(records)), snapshot: s}
+	found := make([]string, 0, len(records)) // by all records, side by side as long as there is room
 	for i, record := range records {
 		if record.Err != nil {
 			m.misfits = append(m.misfits, Misfit{Position: record.Position, Reason: "malformed"})
 			continue
 		}
 		view := NewView(record.Event)
-		m.add(i, s.index.Match(view, nil))
+		found = s.index.Match(view, found[len(found):])
+		m.add(i, found)
 		if view.GaveUp() {
 			m.misfits = append(m.misfits, Misfit{Position: record.Position, Reason: "match-incomplete"})
 		}

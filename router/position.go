@@ -21,7 +21,12 @@ func (p Position) String() string { return strconv.Itoa(p.Partition) + ":" + p.I
 // ID prints the stream ID: "1732128000000-0".
 func (p Position) ID() string {
 	var text [41]byte // the longest there is
-	return string(strconv.AppendUint(append(strconv.AppendInt(text[:0], p.MS, 10), '-'), p.Seq, 10))
+	return string(p.AppendID(text[:0]))
+}
+
+// AppendID appends the stream ID.
+func (p Position) AppendID(b []byte) []byte {
+	return strconv.AppendUint(append(strconv.AppendInt(b, p.MS, 10), '-'), p.Seq, 10)
 }
 
 // AcceptedAt is when Redis accepted the event.

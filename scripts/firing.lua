@@ -12,20 +12,20 @@ end
 
 local varint_of = {}
 
--- The length of a text, as it stands before it.
-local function length_of(text)
-  local known = varint_of[#text]
+-- A length as it stands before a text.
+local function length_text(n)
+  local known = varint_of[n]
   if not known then
-    known = varint_text(#text)
-    varint_of[#text] = known
+    known = varint_text(n)
+    varint_of[n] = known
   end
   return known
 end
 
 -- Lines up n strings. A string of more than 8 KiB is best made of few.
 local function line_up(texts, n)
-  if n == 4 then
-    return texts[1] .. texts[2] .. texts[3] .. texts[4]
+  if n <= 7 then
+    return texts[1] .. (texts[2] or '') .. (texts[3] or '') .. (texts[4] or '') .. (texts[5] or '') .. (texts[6] or '') .. (texts[7] or '')
   elseif n <= 1000 then
     return concat(texts, '', 1, n)
   end
@@ -92,21 +92,21 @@ local function opening_of(trigger, label)
   return known
 end
 
--- A firing of a partial at a step, encoded. events are those that refs join, each with its length before it.
-local function encode_firing(partial, step, refs, hops, form, events)
+-- What a firing of a partial at a step begins with; the events that refs join follow, each with its length before it.
+local function beginning_of(partial, step, refs, hops, form)
   local label = partial.label
   if label == '' then
     label = read(partial, 'HGET', 'k') or '' -- who only settles deadlines does not know it
   end
-  return opening_of(partial.trigger, label) .. member_of(partial) .. length_of(label) .. label .. (step.stamp or digits(step.time, TIME)) .. step.position ..
-    (step.deadline and 'd' or 'p') .. digits(hops, 2) .. form .. length_of(refs) .. refs .. events
+  return opening_of(partial.trigger, label) .. member_of(partial) .. length_text(#label) .. label .. (step.stamp or digits(step.time, TIME)) .. step.position ..
+    (step.deadline and 'd' or 'p') .. digits(hops, 2) .. form .. length_text(#refs) .. refs
 end
 
--- Adds a firing to those of the batch; one that was derived too often becomes a dead letter.
-local function add_firing(work, partial, firing, hops)
+-- Adds a firing to those of the batch, in texts that stand side by side; one that was derived too often becomes a dead letter.
+local function add_firing(work, partial, texts, hops)
   local looped = hops > 16
   local into, what = looped and work.loops or work.firings, looped and 'loops' or 'firings'
-  into[#into + 1] = firing
+  into[#into + 1] = texts
   partial.trigger.counts[what] = (partial.trigger.counts[what] or 0) + 1
 end
 
@@ -115,14 +115,42 @@ local function fire(work, partial, step, refs)
   local positions, wanted, hops = survey(work, refs)
   local recorded, payloads = read_events(partial, wanted), work.payloads
   local form = partial.trigger.include == 'refs' and 'r' or partial.bytes > work.most_joined and bytes_of(refs) > work.most_joined and 's' or 'e'
-  local texts, n = {}, 0
+  local texts, n = { beginning_of(partial, step, refs, hops + 1, form) }, 1
   for _, position in ipairs(positions) do
     local event = payloads[position] or recorded[position]
     event = form == 'e' and event or head_of(event)
-    texts[n + 1], texts[n + 2] = length_of(event), event
+    texts[n + 1], texts[n + 2] = length_text(#event), event
     n = n + 2
   end
-  add_firing(work, partial, encode_firing(partial, step, refs, hops + 1, form, line_up(texts, n)), hops + 1)
+  add_firing(work, partial, texts, hops + 1)
+end
+
+local function size_of_texts(texts)
+  local bytes = 0
+  for i = 1, #texts do
+    bytes = bytes + #texts[i]
+  end
+  return bytes
+end
+
+-- Puts as many firings as an entry of the log takes, from one on, side by side; returns the texts and how many firings that are. The entry is the first string
+-- that is made of them, since that costs more than all else.
+local function texts_of_entry(firings, first)
+  local texts, n, count, bytes = { '' }, 1, 0, 0
+  while firings[first + count] and count < 64 do
+    local firing = firings[first + count]
+    local size = size_of_texts(firing)
+    if count > 0 and bytes + size > 8000 then
+      break
+    end
+    texts[n + 1] = length_text(size)
+    for i = 1, #firing do
+      texts[n + 1 + i] = firing[i]
+    end
+    n, count, bytes = n + 1 + #firing, count + 1, bytes + size
+  end
+  texts[1] = '\2' .. varint_text(count)
+  return texts, count
 end
 
 -- Plans entries of the log for firings: few of them together, as redisstore/group.go has it. Known are the fields of the state that change with that.
@@ -132,13 +160,8 @@ local function plan_log(plan, log, state, firings, known)
     seq = -1
   end
   while first <= #firings do
-    local texts, n, bytes = {}, 0, 0
-    while firings[first + n] and (n == 0 or n < 64 and bytes + #firings[first + n] <= 8000) do
-      local firing = firings[first + n]
-      texts[2 * n + 1], texts[2 * n + 2] = length_of(firing), firing
-      n, bytes = n + 1, bytes + #firing
-    end
-    local entry = '\2' .. varint_text(n) .. line_up(texts, 2 * n)
+    local texts, n = texts_of_entry(firings, first)
+    local entry = line_up(texts, #texts)
     seq, first = seq + n, first + n
     plan[#plan + 1] = { 'XADD', log, int(ms) .. '-' .. int(seq), 'n', int(stored), 'e', entry }
     size, stored = size > 0 and size + (#entry - size) / 64 or #entry, stored + n
@@ -154,7 +177,7 @@ local function plan_loops(plan, keys, state, loops, record, known)
   local t = int(now())
   for i, firing in ipairs(loops) do
     local id = t .. '-' .. int(2 ^ 52 + known + i)
-    plan[#plan + 1] = { 'HSET', keys.copies, id, firing, '#' .. id, '1' }
+    plan[#plan + 1] = { 'HSET', keys.copies, id, line_up(firing, #firing), '#' .. id, '1' }
     plan[#plan + 1] = { 'HSET', keys.holds, id .. ' dead ' .. id .. ' log', '' }
     plan[#plan + 1] = { 'HSET', keys.dead, id .. ' log', record }
     plan[#plan + 1] = { 'ZADD', keys.dead_at, t, id .. ' log' }

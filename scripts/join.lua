@@ -32,24 +32,26 @@ local function read_work(arg, key)
     while number < last do
       number = number + 1
       work.partials[number] = {
-        number = number, trigger = trigger, key = KEYS[key], label = ARGV[arg], state = nil, parts = nil, own = nil, bytes = 0, last = nil, next = 0,
-        added = nil, dropped = nil, wiped = nil, text = nil, event = nil, freed = nil,
+        number = number, trigger = trigger, key = KEYS[key], label = ARGV[arg], bytes = 0, next = 0, -- with what a shortcut adds, as many as take no more room
       }
       arg, key = arg + 1, key + 1
     end
   end
-  local events = tonumber(ARGV[arg])
+  local events, times = tonumber(ARGV[arg]), {} -- many are of the same millisecond
   arg = arg + 1
   for i = 1, events do
     local name, bytes = ARGV[arg], ARGV[arg + 1]
-    local position, stamp = sub(name, 1, POSITION), sub(name, 1, 14)
-    local ms = tonumber(stamp)
-    work.events[i] = { base = name, name = nil, position = position, accepted = '0' .. stamp, stamp = nil, time = ms, ms = ms, own = ms, bytes = #bytes,
-      hops = tonumber(sub(name, 25, 26)) }
-    if #name > NAME - 2 then
-      work.events[i].base, work.events[i].own = sub(name, 1, NAME - 2), tonumber(sub(name, NAME - 1))
+    local position, stamp, hops = sub(name, 1, POSITION), sub(name, 1, 14), sub(name, 25, 26)
+    local time = times[stamp]
+    if not time then
+      time = { tonumber(stamp), '0' .. stamp }
+      times[stamp] = time
     end
-    work.payloads[position], arg = bytes, arg + 2
+    local event = { base = name, position = position, accepted = time[2], stamp = nil, time = nil, ms = time[1], bytes = #bytes, hops = hops == '00' and 0 or tonumber(hops) }
+    if #name > NAME - 2 then
+      event.base, event.own = sub(name, 1, NAME - 2), tonumber(sub(name, NAME - 1))
+    end
+    work.events[i], work.payloads[position], arg = event, bytes, arg + 2
   end
   work.offers, work.first = tonumber(ARGV[arg]), arg + 1
   return work, arg + 1 + 3 * work.offers
@@ -179,7 +181,7 @@ local function offer_event(work, partial, event, leaves)
     return
   end
   local trigger, met = partial.trigger, {}
-  event.time, event.stamp = trigger.ages and event.ms or event.own, trigger.ages and event.accepted or nil
+  event.time, event.stamp = (trigger.ages or not event.own) and event.ms or event.own, trigger.ages and event.accepted or nil
   event.name = event.base .. digits(count_leaves(leaves), 2)
   partial.bytes, partial.next = partial.bytes + event.bytes, -1
   if partial.added then

@@ -45,7 +45,7 @@ local function complete_pair(work, partial, state, event, leaf)
   local refs = second and ref .. mine or mine .. ref
   local before, now = read(partial, 'HGET', position) or error('an event of a partial is missing'), work.payloads[event.position]
   local first, last = second and before or now, second and now or before
-  add_firing(work, partial, encode_firing(partial, event, refs, hops, 'e', length_of(first) .. first .. length_of(last) .. last), hops)
+  add_firing(work, partial, { beginning_of(partial, event, refs, hops, 'e') .. length_text(#first), first, length_text(#last), last }, hops)
   partial.freed = true
   return true
 end
