@@ -110,6 +110,11 @@ func (r *replica) start(ctx context.Context) error {
 	return r.awaitReady(ctx)
 }
 
+// restart starts the process as a supervisor does: again where it ended at once, as it does while Redis is down.
+func (r *replica) restart(ctx context.Context) error {
+	return poll(ctx, patience, func(ctx context.Context) error { return r.start(ctx) })
+}
+
 // awaitReady waits until /readyz says so.
 func (r *replica) awaitReady(ctx context.Context) error {
 	return poll(ctx, patience, func(ctx context.Context) error {
