@@ -7,6 +7,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -31,9 +33,11 @@ type endpoint struct {
 
 // arrival is a request that came in whole.
 type arrival struct {
-	at    time.Time
-	event string // its id
-	taken bool   // it was answered with success, whether or not somebody still waited for that
+	at      time.Time
+	sent    time.Time // what the webhook says, in whole seconds: when the attempt began
+	replica string // that sent it
+	event   string // its id
+	taken   bool   // it was answered with success, whether or not somebody still waited for that
 }
 
 func newEndpoint(t testing.TB) *endpoint {
@@ -76,9 +80,13 @@ func (e *endpoint) arrive(r *http.Request, body []byte, at time.Time) (*arrival,
 	if data.ID != id {
 		return nil, fmt.Errorf("event %q has the data of %q", id, data.ID)
 	}
+	sent, err := strconv.ParseInt(r.Header.Get(webhook.HeaderTimestamp), 10, 64)
+	if err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	a := &arrival{at: at, event: id}
+	a := &arrival{at: at, sent: time.Unix(sent, 0), replica: strings.TrimPrefix(r.UserAgent(), "streamlatch/"), event: id}
 	delivery := r.Header.Get(webhook.HeaderID)
 	e.arrivals[delivery] = append(e.arrivals[delivery], a)
 	return a, nil

@@ -62,14 +62,14 @@ type addressee struct {
 //   - Each event has been delivered to each subscription that it matches, or is a dead letter of it: one of both, and nothing else is.
 //   - Whose endpoint behaves has no dead letters: it has more attempts than a delivery can lose to kills.
 //   - A success that is recorded was one. No request of that delivery comes after the one whose success is recorded.
-//   - A request that was answered with success before it came too late, or its replica or Redis was killed around it, so that nobody could record it.
+//   - A request that was answered with success before that one came too late, or the replica that sent it was killed before it could record that.
 //   - On ordered subscriptions all requests of an event come before all those of later events of its key, so first successes are in order.
 //   - No window of a rate sees more attempts begin than its limit.
 func TestReplicasAndRedisKilledUnderHostileEndpointsLoseNoDelivery(t *testing.T) {
 	deliveries := hostileDeliveries(t)
 	server := redistest.Start(t, redistest.AOF(redistest.Always))
 	tr := startTrial(t, setup{
-		server: server, replicas: 3, flags: []string{"--lease", shortLease.String()}, events: deliveries * addresseeTypes / addressees,
+		server: server, replicas: 3, named: true, flags: []string{"--lease", shortLease.String()}, events: deliveries * addresseeTypes / addressees,
 	})
 	h := &hostileTrial{trial: tr}
 	h.subscribe()
@@ -87,14 +87,21 @@ func TestReplicasAndRedisKilledUnderHostileEndpointsLoseNoDelivery(t *testing.T)
 	h.check()
 }
 
-// planKills makes kills only: one that wakes up late is something else, and what is excused for its sake would hide other faults.
+// planKills makes kills only: a replica that wakes up late is something else, and what is excused for its sake would hide other faults. Half of them strike amid the events
+// that come with them, half so much later that they meet what is left; and in between is time in which nothing is excused.
 func planKills(random *rand.Rand, n int) []fault {
 	faults := make([]fault, n)
 	for i := range faults {
-		faults[i] = fault{kill: true, before: upTo(random, time.Second), length: upTo(random, 400*time.Millisecond)}
+		faults[i] = fault{kill: true, before: upTo(random, 300*time.Millisecond), length: upTo(random, 400*time.Millisecond)}
+		if i%2 == 1 {
+			faults[i].before = time.Second + upTo(random, 3*time.Second)
+		}
 	}
 	return faults
 }
+
+// outage is the name of Redis among what is killed.
+const outage = "Redis"
 
 // withOutages brings the faults, and kills Redis meanwhile.
 func (s *storm) withOutages(ctx context.Context, server *redistest.Server) error {
@@ -120,7 +127,7 @@ func (s *storm) withOutages(ctx context.Context, server *redistest.Server) error
 			if err := server.Restart(); err != nil {
 				return err
 			}
-			s.note(strike{"Redis", from, time.Now()})
+			s.note(strike{outage, from, time.Now()})
 		}
 		return nil
 	})

@@ -88,6 +88,7 @@ type setup struct {
 	server   *redistest.Server
 	url      string // of Redis, for the replicas. Defaults to the server's
 	replicas int
+	named    bool // the replicas' names stand in the user-agent of their webhooks
 	flags    []string
 	events   int
 	latency  time.Duration // of the receiver
@@ -119,7 +120,12 @@ func startTrial(t testing.TB, s setup) *trial {
 		s.url = s.server.URL()
 	}
 	for i := range s.replicas {
-		tr.replicas = append(tr.replicas, startReplica(t, "replica "+strconv.Itoa(i), s.url, tr.flags...))
+		name, version := "replica "+strconv.Itoa(i), ""
+		if s.named {
+			version = "replica-" + strconv.Itoa(i)
+			name = version
+		}
+		tr.replicas = append(tr.replicas, startVersion(t, version, name, s.url, tr.flags...))
 	}
 	t.Logf("seed %d, %d events", tr.seed, s.events)
 	return tr
