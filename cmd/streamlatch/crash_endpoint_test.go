@@ -35,9 +35,9 @@ type endpoint struct {
 type arrival struct {
 	at      time.Time
 	sent    time.Time // what the webhook says, in whole seconds: when the attempt began
-	replica string // that sent it
-	event   string // its id
-	taken   bool   // it was answered with success, whether or not somebody still waited for that
+	replica string    // that sent it
+	event   string    // its id
+	taken   bool      // it was answered with success, whether or not somebody still waited for that
 }
 
 func newEndpoint(t testing.TB) *endpoint {

@@ -73,7 +73,7 @@ func TestReplicasAndRedisKilledUnderHostileEndpointsLoseNoDelivery(t *testing.T)
 	})
 	h := &hostileTrial{trial: tr}
 	h.subscribe()
-	h.makeEvents()
+	h.makeEvents(addresseeTypes)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Duration(deliveries)*10*time.Millisecond)
 	defer cancel()
 	wait := tr.publish(ctx, 8)
@@ -134,6 +134,42 @@ func (s *storm) withOutages(ctx context.Context, server *redistest.Server) error
 	return work.Wait()
 }
 
+// The replicas share nothing but Redis, and each measures with its own clock.
+func TestThreeReplicasAsProcessesKeepARateAndUseIt(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	const windows = 2
+	tr := startTrial(t, setup{server: redistest.Start(t), replicas: 3, named: true, events: addresseeRate.Limit * (windows + 2)})
+	h := &hostileTrial{trial: tr}
+	a := &addressee{endpoint: newEndpoint(t), name: "limited", limited: true}
+	newWellBehaved(t).add(a.endpoint, a.name, 0)
+	h.define(a)
+	h.makeEvents(1)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	wait := tr.publish(ctx, 8)
+	tr.give(len(tr.events))
+	require.NoError(t, wait())
+	h.settle(ctx)
+
+	var sum tally
+	outcomes := h.outcomes(a, tr.checkLog())
+	h.checkRate(a, outcomes, &sum)
+	began, by := make([]time.Time, len(outcomes)), map[string]int{}
+	for i, o := range outcomes {
+		began[i] = o.attempts[0].from
+		by[o.arrivals[0].replica]++
+	}
+	slices.SortFunc(began, time.Time.Compare)
+	took := time.Hour
+	for i := addresseeRate.Limit * windows; i < len(began); i++ { // the best stretch: this machine may be busy with something else
+		took = min(took, began[i].Sub(began[i-addresseeRate.Limit*windows]))
+	}
+	used := float64(windows*addresseeRate.Per) / float64(took)
+	t.Logf("%.1f %% of a rate of %d in %v is used, by %v; no window has more than %d attempts", 100*used, addresseeRate.Limit, addresseeRate.Per, by, sum.fullest)
+	require.Greater(t, len(by), 1, "one replica did it all, so this shows little")
+	require.Greater(t, used, 0.95)
+}
+
 // hostileTrial is a trial with subscriptions of its own.
 type hostileTrial struct {
 	*trial
@@ -144,6 +180,7 @@ type hostileTrial struct {
 
 func (h *hostileTrial) subscribe() {
 	good := newWellBehaved(h)
+	all := make([]*addressee, addressees)
 	for i := range addressees {
 		a := &addressee{endpoint: newEndpoint(h), name: "good-" + strconv.Itoa(i), typ: i % addresseeTypes, ordered: i%4 == 1, limited: i%8 > 4}
 		if n := i - (addressees - hostileAddressees); n >= 0 {
@@ -155,12 +192,19 @@ func (h *hostileTrial) subscribe() {
 		} else {
 			good.add(a.endpoint, a.name, receiverLatency)
 		}
-		h.addressees = append(h.addressees, a)
+		all[i] = a
 	}
+	h.define(all...)
+}
+
+// define creates the subscriptions.
+func (h *hostileTrial) define(list ...*addressee) {
+	h.Helper()
 	var err error
 	h.api, err = client.New(client.Config{Server: h.replicas[0].url, Transport: direct})
 	require.NoError(h, err)
-	for _, a := range h.addressees {
+	h.addressees = list
+	for _, a := range list {
 		made, err := h.api.Put(h.Context(), client.Subscription, a.name, a.document(h), client.Condition{})
 		require.NoError(h, err)
 		var sub struct{ ID string }
@@ -201,10 +245,11 @@ func (a *addressee) document(t testing.TB) []byte {
 
 func addresseeType(n int) string { return fmt.Sprintf("chaos.n%d", n) }
 
-func (h *hostileTrial) makeEvents() {
+// makeEvents makes events of so many types.
+func (h *hostileTrial) makeEvents(types int) {
 	random := h.random(1)
 	for i := range cap(h.work) {
-		e, key := trialEvent{id: fmt.Sprintf("e%06d", i), kind: random.IntN(addresseeTypes)}, random.IntN(addresseeKeys)
+		e, key := trialEvent{id: fmt.Sprintf("e%06d", i), kind: random.IntN(types)}, random.IntN(addresseeKeys)
 		data, err := json.Marshal(payload{ID: e.id, Group: key})
 		require.NoError(h, err)
 		made, err := client.NewEvent(client.EventFields{
