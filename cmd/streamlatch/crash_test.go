@@ -42,7 +42,7 @@ func TestKilledAndPausedReplicasLoseAndRepeatNoEvent(t *testing.T) {
 	owners := watchOwners(tr)
 	wait := tr.publish(ctx, 32)
 
-	s := &storm{trial: tr, faults: faults}
+	s := &storm{trial: tr, faults: faults, share: eventsPerFault}
 	require.NoErrorf(t, s.run(ctx), "seed %d", tr.seed)
 	tr.give(len(tr.events))
 	require.NoErrorf(t, wait(), "seed %d: publish", tr.seed)
@@ -97,11 +97,19 @@ func upTo(random *rand.Rand, d time.Duration) time.Duration {
 // storm brings faults over the replicas, each replica's one after the other. With each fault the publishers get its share of the events, so
 // that every fault meets load, however fast the machine is.
 type storm struct {
-	trial  *trial
-	mu     sync.Mutex // guards faults, and trial.give
-	faults []fault    // that are to come
-	kills  atomic.Int64
-	pauses atomic.Int64
+	trial   *trial
+	share   int        // of the events, for each fault
+	mu      sync.Mutex // guards faults and strikes, and trial.give
+	faults  []fault    // that are to come
+	strikes []strike   // the kills that were
+	kills   atomic.Int64
+	pauses  atomic.Int64
+}
+
+// strike is a process killed, and what it does not do between two times.
+type strike struct {
+	name     string
+	from, to time.Time // before the signal; when the process is gone and, of Redis, another one answers
 }
 
 func (s *storm) run(ctx context.Context) error {
@@ -126,11 +134,11 @@ func (s *storm) run(ctx context.Context) error {
 func (s *storm) next(ctx context.Context) (f fault, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.trial.awaitAccepted(ctx, int64(s.trial.given-8*eventsPerFault)); err != nil || len(s.faults) == 0 {
+	if err := s.trial.awaitAccepted(ctx, int64(s.trial.given-8*s.share)); err != nil || len(s.faults) == 0 {
 		return fault{}, false, err
 	}
 	f, s.faults = s.faults[0], s.faults[1:]
-	s.trial.give(eventsPerFault)
+	s.trial.give(s.share)
 	return f, true, nil
 }
 
@@ -147,11 +155,19 @@ func (s *storm) strike(ctx context.Context, r *replica, f fault) error {
 		return r.process.Resume()
 	}
 	s.kills.Add(1)
+	from := time.Now()
 	if err := r.kill(); err != nil {
 		return fmt.Errorf("kill %s: %w", r.name, err)
 	}
+	s.note(strike{r.name, from, time.Now()})
 	pause(ctx, f.length)
-	return r.start(ctx)
+	return r.restart(ctx)
+}
+
+func (s *storm) note(one strike) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.strikes = append(s.strikes, one)
 }
 
 // owners watches which replica routes, and whether routing goes on.

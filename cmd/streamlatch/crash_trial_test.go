@@ -77,6 +77,7 @@ type trial struct {
 type trialEvent struct {
 	id       string
 	kind     int
+	key      int // what order is kept for, in trials that have that
 	json     string
 	sent     int    // how often
 	position string // that the program said it has
@@ -87,6 +88,7 @@ type setup struct {
 	server   *redistest.Server
 	url      string // of Redis, for the replicas. Defaults to the server's
 	replicas int
+	named    bool // the replicas' names stand in the user-agent of their webhooks
 	flags    []string
 	events   int
 	latency  time.Duration // of the receiver
@@ -94,8 +96,17 @@ type setup struct {
 	inFlight int           // deliveries under way at a time, for each webhook. Defaults to 200
 }
 
-// newTrial starts a deployment with its subscriptions. The seed is random, unless STREAMLATCH_TEST_SEED says which.
+// newTrial starts a deployment with its subscriptions and triggers, and makes its events.
 func newTrial(t testing.TB, s setup) *trial {
+	t.Helper()
+	tr := startTrial(t, s)
+	tr.subscribe(cmp.Or(s.timeout, time.Second), cmp.Or(s.inFlight, 200))
+	tr.makeEvents(s.events)
+	return tr
+}
+
+// startTrial starts a deployment that has no definitions, and makes no events. The seed is random, unless STREAMLATCH_TEST_SEED says which.
+func startTrial(t testing.TB, s setup) *trial {
 	t.Helper()
 	tr := &trial{
 		TB: t, seed: seedOf(t), redis: redistest.Client(t, s.server.Addr()), flags: append([]string{"--namespace", namespace, "--log-level", "warn"}, s.flags...),
@@ -109,10 +120,13 @@ func newTrial(t testing.TB, s setup) *trial {
 		s.url = s.server.URL()
 	}
 	for i := range s.replicas {
-		tr.replicas = append(tr.replicas, startReplica(t, "replica "+strconv.Itoa(i), s.url, tr.flags...))
+		name, version := "replica "+strconv.Itoa(i), ""
+		if s.named {
+			version = "replica-" + strconv.Itoa(i)
+			name = version
+		}
+		tr.replicas = append(tr.replicas, startVersion(t, version, name, s.url, tr.flags...))
 	}
-	tr.subscribe(cmp.Or(s.timeout, time.Second), cmp.Or(s.inFlight, 200))
-	tr.makeEvents(s.events)
 	t.Logf("seed %d, %d events", tr.seed, s.events)
 	return tr
 }

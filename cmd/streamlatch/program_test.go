@@ -35,25 +35,37 @@ func TestMain(m *testing.M) {
 // programDir is where the program is built, once in a test process. TestMain removes it.
 var programDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "streamlatch-test-") })
 
-// buildProgram builds the program as `make build` does, so without the race detector, which would slow it down by far.
-var buildProgram = sync.OnceValues(func() (string, error) {
+// buildProgram builds the program as `make build` does, so without the race detector, which would slow it down by far. It is built once for each version that
+// it is to say it is; "" is what Go knows.
+func buildProgram(version string) (string, error) {
+	programs.Lock()
+	defer programs.Unlock()
+	if path, ok := programs.paths[version]; ok {
+		return path, nil
+	}
 	dir, err := programDir()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "streamlatch")
-	cmd := exec.Command("go", "build", "-race=false", "-trimpath", "-o", path, ".")
+	path := filepath.Join(dir, "streamlatch"+version)
+	cmd := exec.Command("go", "build", "-race=false", "-trimpath", "-ldflags", "-X main.version="+version, "-o", path, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)
 	}
+	programs.paths[version] = path
 	return path, nil
-})
+}
+
+var programs = struct {
+	sync.Mutex
+	paths map[string]string // by version
+}{paths: map[string]string{}}
 
 // program is the path of the program.
-func program(t testing.TB) string {
+func program(t testing.TB, version string) string {
 	t.Helper()
-	path, err := buildProgram()
+	path, err := buildProgram(version)
 	require.NoError(t, err)
 	return path
 }
@@ -79,12 +91,18 @@ type replica struct {
 // startReplica starts a replica on a Redis and returns when it is ready. It ends with the test, which shows what it printed if it fails.
 func startReplica(t testing.TB, name, redisURL string, flags ...string) *replica {
 	t.Helper()
+	return startVersion(t, "", name, redisURL, flags...)
+}
+
+// startVersion starts one that says it is a version, as it does in the user-agent of its webhooks.
+func startVersion(t testing.TB, version, name, redisURL string, flags ...string) *replica {
+	t.Helper()
 	port, err := redistest.ReservePort()
 	require.NoError(t, err)
 	log, err := os.Create(filepath.Join(t.TempDir(), name+".log"))
 	require.NoError(t, err)
 	r := &replica{
-		name: name, url: "http://" + port.Addr(), program: program(t), log: log,
+		name: name, url: "http://" + port.Addr(), program: program(t, version), log: log,
 		flags: append([]string{"serve", "--redis", redisURL, "--listen", port.Addr(), "--allow-targets", "127.0.0.0/8"}, flags...),
 	}
 	t.Cleanup(func() {
@@ -108,6 +126,11 @@ func (r *replica) start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", r.name, err)
 	}
 	return r.awaitReady(ctx)
+}
+
+// restart starts the process as a supervisor does: again where it ended at once, as it does while Redis is down.
+func (r *replica) restart(ctx context.Context) error {
+	return poll(ctx, patience, func(ctx context.Context) error { return r.start(ctx) })
 }
 
 // awaitReady waits until /readyz says so.
