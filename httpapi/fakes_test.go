@@ -252,7 +252,7 @@ func (f *fakeStore) pauseFails(id string) error {
 func (f *fakeStore) SubscriptionStatus(context.Context, string) (router.SubscriptionStatus, error) {
 	return router.SubscriptionStatus{
 		Backlog: 5, InFlight: 2, Retrying: 1, Dead: 3, Delivered: 100, OldestPending: time.UnixMilli(f.ms).UTC(), LastSuccess: time.UnixMilli(f.ms).UTC(),
-		LastError: "connection refused", NotQueued: 4, Paused: f.paused, Breaker: f.breaker,
+		LastError: "connection refused", NotQueued: 4, OverCap: 2, Paused: f.paused, Breaker: f.breaker,
 	}, nil
 }
 

@@ -159,6 +159,7 @@ type subscriptionStatusView struct {
 	Delivered     int64            `json:"delivered"`
 	Dead          int64            `json:"dead"`
 	NotQueued     int64            `json:"not_queued"`
+	OverCap       int64            `json:"over_cap"`
 	LastSuccess   moment           `json:"last_success"`
 	LastFailure   moment           `json:"last_failure"`
 	LastError     string           `json:"last_error,omitempty"`
@@ -194,7 +195,7 @@ type pauseView struct {
 func showSubscriptionStatus(sub router.Subscription, st router.SubscriptionStatus, now time.Time) (json.RawMessage, error) {
 	v := subscriptionStatusView{
 		Backlog: st.Backlog, OldestPending: moment(st.OldestPending), InFlight: st.InFlight, Retrying: st.Retrying, Delivered: st.Delivered, Dead: st.Dead,
-		NotQueued: st.NotQueued, LastSuccess: moment(st.LastSuccess), LastFailure: moment(st.LastFailure), LastError: st.LastError,
+		NotQueued: st.NotQueued, OverCap: st.OverCap, LastSuccess: moment(st.LastSuccess), LastFailure: moment(st.LastFailure), LastError: st.LastError,
 		Breaker: showBreaker(st.Breaker),
 	}
 	if !st.OldestPending.IsZero() {

@@ -315,7 +315,7 @@ func TestASubscriptionIsShownWithTheStateOfItsQueues(t *testing.T) {
 	})
 	a.do("POST", "/v1/subscriptions", billing).want(201)
 	require.Equal(t, map[string]any{
-		"backlog": 5.0, "in_flight": 2.0, "retrying": 1.0, "dead": 3.0, "delivered": 100.0, "not_queued": 4.0, "oldest_pending": "2024-11-20T18:40:00.000Z",
+		"backlog": 5.0, "in_flight": 2.0, "retrying": 1.0, "dead": 3.0, "delivered": 100.0, "not_queued": 4.0, "over_cap": 2.0, "oldest_pending": "2024-11-20T18:40:00.000Z",
 		"backlog_age": "1m30s", "paused": nil,
 		"breaker":      map[string]any{"state": "closed", "failures": 0.0, "failing_since": nil, "next_probe": nil},
 		"last_success": "2024-11-20T18:40:00.000Z", "last_failure": nil, "last_error": "connection refused",

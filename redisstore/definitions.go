@@ -70,14 +70,20 @@ type changes struct {
 // readChanges reads the next page of changes. A definition that changes after that comes again under its new version.
 func (s *Store) readChanges(ctx context.Context, since uint64) (changes, error) {
 	k := s.keys[0]
-	after := &redis.ZRangeBy{Min: "(" + strconv.FormatUint(since, 10), Max: "+inf", Count: definitionsPage}
-	pipe := s.reader.TxPipeline()
-	changed, deleted := pipe.ZRangeByScoreWithScores(ctx, k.versions(), after), pipe.ZRangeByScoreWithScores(ctx, k.deleted(), after)
-	forgotten := pipe.HGet(ctx, k.meta(), "forgotten")
-	if _, err := pipe.Exec(ctx); ignoreNil(err) != nil {
+	reply, err := s.ask(ctx, s.scripts.Changes, []string{k.versions(), k.deleted(), k.meta()}, strconv.FormatUint(since, 10), definitionsPage)
+	if err != nil {
 		return changes{}, unavailable(err, "read changed definitions")
 	}
-	c := changes{changed: changed.Val(), deleted: deleted.Val(), through: since, forgotten: uint64(counter(forgotten.Val()))}
+	words, err := stringsOf(reply, 3)
+	if err != nil {
+		return changes{}, fmt.Errorf("read changed definitions: %w", err)
+	}
+	r := replyReader{words: words}
+	c := changes{through: since, forgotten: uint64(counter(r.word()))}
+	c.changed, c.deleted = r.scored(), r.scored()
+	if r.err != nil {
+		return changes{}, fmt.Errorf("read changed definitions: %w", r.err)
+	}
 	for _, list := range [][]redis.Z{c.changed, c.deleted} {
 		if len(list) > 0 {
 			c.through = max(c.through, uint64(list[len(list)-1].Score))
@@ -89,6 +95,14 @@ func (s *Store) readChanges(ctx context.Context, since uint64) (changes, error) 
 		}
 	}
 	return c, nil
+}
+
+// scored reads members of a sorted set: how many, and for each its name and its score.
+func (r *replyReader) scored() (list []redis.Z) {
+	for n := r.integer(); n > 0 && r.err == nil; n-- {
+		list = append(list, redis.Z{Member: r.word(), Score: float64(r.integer())})
+	}
+	return list
 }
 
 // addChanges adds a page to what has changed.
@@ -298,11 +312,14 @@ func (s *Store) stamp(ctx context.Context, kind definitionKind) (id string, now 
 // definition is a change of one definition.
 type definition struct {
 	id       string
-	expected string // version that must be the present one; "0": a new one; "any"
+	expected string // version that must be the present one; isNew; "any"
 	name     string // new name; empty: it is deleted
 	document []byte
 	notice   string // an event that tells of it, encoded; empty: none does
 }
+
+// isNew is the version of a definition that there must not be yet.
+const isNew = "0"
 
 // define makes a change where the version is the expected one, and makes it binding. It returns the new version.
 func (s *Store) define(ctx context.Context, kind definitionKind, d definition) (uint64, error) {
@@ -326,7 +343,11 @@ func (s *Store) undefine(ctx context.Context, kind definitionKind, id string, ve
 func (s *Store) callDefine(ctx context.Context, kind definitionKind, d definition) (uint64, error) {
 	k := s.keys[0]
 	keys := []string{k.meta(), k.documents(kind), k.names(kind), k.versions(), k.ids(kind), k.deleted(), k.notices()}
-	reply, err := s.run(ctx, s.scripts.Define, keys, d.id, d.expected, d.name, string(d.document), d.notice)
+	script := s.scripts.Redefine
+	if d.expected == isNew {
+		script = s.scripts.Define
+	}
+	reply, err := s.run(ctx, script, keys, d.id, d.expected, d.name, string(d.document), d.notice)
 	if err != nil {
 		return 0, unavailable(err, "store a definition")
 	}
@@ -363,18 +384,24 @@ func readDefinitions[T any](ctx context.Context, s *Store, kind definitionKind, 
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	pipe := s.reader.TxPipeline() // document and version must be of one moment
-	documents := pipe.HMGet(ctx, s.keys[0].documents(kind), ids...)
-	versions := pipe.ZMScore(ctx, s.keys[0].versions(), ids...)
-	if _, err := pipe.Exec(ctx); err != nil {
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	reply, err := s.ask(ctx, s.scripts.Documents, []string{s.keys[0].documents(kind), s.keys[0].versions()}, args...)
+	if err != nil {
 		return nil, unavailable(err, "read "+kind.noun+"s")
 	}
+	words, err := stringsOf(reply, 2*len(ids))
+	if err != nil {
+		return nil, fmt.Errorf("read %ss: %w", kind.noun, err)
+	}
 	var found []T
-	for i, document := range documents.Val() {
-		if text, ok := document.(string); ok {
-			one, err := decode(text, uint64(versions.Val()[i]))
+	for i, id := range ids {
+		if text := words[2*i]; text != "" {
+			one, err := decode(text, uint64(counter(words[2*i+1])))
 			if err != nil {
-				return nil, wrapDefinition(err, ids[i])
+				return nil, wrapDefinition(err, id)
 			}
 			found = append(found, one)
 		}

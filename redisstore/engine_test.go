@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/streamlatch/streamlatch/internal/redistest"
@@ -264,4 +266,44 @@ func TestAStreamOfChangesDoesNotHoldRoutingUp(t *testing.T) {
 	eventually(t, func() bool { return out.count("all") == 200 }, "all is delivered while definitions go on changing")
 	stop()
 	changes.Wait()
+}
+
+// untold has a replica not learn of the definitions.
+type untold struct {
+	names map[string]string
+	asked chan struct{}
+}
+
+func (u *untold) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (u *untold) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (u *untold) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if hash, ok := cmd.Args()[1].(string); ok && u.names[hash] == "changes" {
+			select {
+			case u.asked <- struct{}{}:
+			default:
+			}
+			return errors.New("not now")
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func TestAReplicaThatEndsBeforeItKnowsTheDefinitionsSendsNothing(t *testing.T) {
+	addr, _ := redistest.Shared(t)
+	s := open(t, addr)
+	queued(t, s, create(t, s, "one", "x.*"), 1)
+	u := &untold{names: redisstore.ScriptNames(s), asked: make(chan struct{}, 1)}
+	redisstore.AddReaderHook(s, u)
+	out := newSink()
+	for range 30 {
+		_, stop := start(t, s, out)
+		<-u.asked
+		stop()
+	}
+	require.Zero(t, out.count("one"))
 }

@@ -126,6 +126,9 @@ func (t *Tail) Size() (events, bytes, runs int) { return t.events, t.bytes, len(
 // Namespace is a store's.
 func Namespace(s *Store) string { return s.config.Namespace }
 
+// AddReaderHook adds a hook to what a store reads with.
+func AddReaderHook(s *Store, hook redis.Hook) { s.reader.AddHook(hook) }
+
 // AddReadHook lets a hook see the calls that wait for new events.
 func AddReadHook(s *Store, hook redis.Hook) { s.blocking.AddHook(hook) }
 

@@ -41,7 +41,7 @@ import (
 //	                       entry, when, milliseconds, status, attempt; then a line for
 //	                       each that failed before
 //	c:<sub>        hash    counters: popped (entries ever taken from q), delivered, dead, the subscription's
-//	                       not_queued, last_success, last_failure, last_error
+//	                       not_queued, over_cap, last_success, last_failure, last_error
 //	o:<sub>        hash    of an ordered queue: lane → the entry that is its first, which no other   while it is not done
 //	                       one of the lane is leased before
 //	w:<sub>        zset    lane + " " + position + " " + entry, behind others of its lane   until it is its first

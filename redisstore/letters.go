@@ -217,11 +217,44 @@ func (s *Store) moveOne(ctx context.Context, o router.Operation, partition int, 
 	if list, err = s.selected(ctx, partition, o.Letters, list); err != nil {
 		return 0, err
 	}
+	if o.Kind == router.RedriveOperation {
+		room, err := s.roomFor(ctx, partition, list)
+		if err != nil {
+			return 0, err
+		}
+		most = min(most, room)
+	}
 	if len(list) > most {
+		if most == 0 {
+			return 0, router.ErrBacklogFull
+		}
 		list = list[:most]
 		next = list[most-1].cursor()
 	}
 	return s.move(ctx, o, partition, next, list)
+}
+
+// roomFor is how many letters, from the first one on, find room in the queues that they go back to.
+func (s *Store) roomFor(ctx context.Context, partition int, list []letter) (n int, err error) {
+	rooms := map[string]int{}
+	for _, l := range list {
+		room, known := rooms[l.subscription]
+		if !known {
+			sub, err := s.redrivable(ctx, l.subscription)
+			if err != nil {
+				return 0, err
+			}
+			if room, err = s.QueueRoom(ctx, partition, sub.Queue()); err != nil {
+				return 0, err
+			}
+		}
+		if room <= 0 {
+			break
+		}
+		rooms[l.subscription] = room - 1
+		n++
+	}
+	return n, nil
 }
 
 // move redrives or purges some letters of a partition and notes how far the operation is there.

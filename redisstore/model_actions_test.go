@@ -116,7 +116,7 @@ func byID(subs map[string]router.Subscription) []router.Subscription {
 }
 
 func queueOf(s router.Subscription) router.Queue {
-	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate, Breaker: s.Delivery.Breaker}
+	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, MaxBacklog: s.Delivery.MaxBacklog, Rate: s.Delivery.Rate, Breaker: s.Delivery.Breaker}
 }
 
 // batch draws what a reader at the cursor could want to apply: some events, the last one perhaps in part, matched by anybody that it knows.
@@ -241,7 +241,7 @@ func (w *world) applyToSpoilt(t *rapid.T) {
 		return
 	}
 	i := rapid.IntRange(0, len(b.Enqueues)-1).Draw(t, "queue")
-	name := rapid.SampledFrom([]string{"q:", "l:", "c:"}).Draw(t, "key") + b.Enqueues[i].Queue.Subscription
+	name := rapid.SampledFrom(spoilable(b.Enqueues[i].Queue)).Draw(t, "key") + b.Enqueues[i].Queue.Subscription
 	key := redisstore.KeyIn(w.store, p.number, name)
 	ctx := context.Background()
 	if w.raw.Exists(ctx, key).Val() != 0 {
@@ -252,6 +252,15 @@ func (w *world) applyToSpoilt(t *rapid.T) {
 	require.NoError(t, err)
 	require.Equal(t, router.Applied{Status: router.Unusable, Unusable: router.Unfit{Queue: i, Trigger: -1, Partial: -1}}, got)
 	require.NoError(t, w.raw.Del(ctx, key).Err())
+}
+
+// spoilable are the keys of a queue that apply looks at: all that count for its cap, where it has one.
+func spoilable(q router.Queue) []string {
+	keys := []string{"q:", "l:", "c:"}
+	if q.Enabled && q.MaxBacklog > 0 {
+		keys = append(keys, "r:", "w:")
+	}
+	return keys
 }
 
 func (w *world) lookForDue(t *rapid.T) {

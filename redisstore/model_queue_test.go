@@ -24,6 +24,7 @@ type modelQueue struct {
 	delivered int64
 	dead      int64
 	notQueued int64
+	overCap   int64
 	success   int64
 	failure   int64
 	lastError string
@@ -98,6 +99,8 @@ func (p *modelPartition) enqueue(now int64, e router.Enqueue, applied *router.Ap
 	if _, paused := p.paused[e.Queue.Subscription]; len(q.fresh) == 0 && !paused {
 		room = max(e.Queue.MaxInFlight-len(q.leases), 0)
 	}
+	came := len(e.Entries)
+	e.Entries = p.withinCap(now, q, e)
 	taken := min(room, e.Take, len(e.Entries))
 	expires := now + e.Lease.Milliseconds()
 	for i, position := range e.Entries {
@@ -109,17 +112,32 @@ func (p *modelPartition) enqueue(now int64, e router.Enqueue, applied *router.Ap
 			q.fresh = append(q.fresh, position)
 		}
 	}
-	if room == 0 {
-		return // it is in the schedule: it has work
+	if room == 0 || len(e.Entries) == 0 {
+		return // it is in the schedule if it has work
 	}
 	look := expires
 	if taken < min(room, len(e.Entries)) {
 		look = now
 	}
 	p.lookNoLaterThan(e.Queue, look)
-	if taken < len(e.Entries) {
+	if taken < came {
 		applied.Ready = append(applied.Ready, e.Queue)
 	}
+}
+
+// withinCap: of what comes to a queue that may hold so many, the newest become dead letters that say why, and are counted.
+func (p *modelPartition) withinCap(now int64, q *modelQueue, e router.Enqueue) []router.Position {
+	if e.Queue.MaxBacklog == 0 {
+		return e.Entries
+	}
+	fit := min(max(e.Queue.MaxBacklog-len(q.outstanding()), 0), len(e.Entries))
+	for _, position := range e.Entries[fit:] {
+		delete(q.lane, position)
+		p.bury(now, deadName{position, e.Queue.Subscription}, []router.Attempt{{At: time.UnixMilli(now).UTC(), Outcome: router.OutcomeBacklogFull}})
+		q.dead++
+		q.overCap++
+	}
+	return e.Entries[:fit]
 }
 
 func claimedAs(q router.Queue, position router.Position, attempt int, expires int64) router.Claimed {
@@ -437,6 +455,7 @@ func (m *model) status(id string) (s router.SubscriptionStatus) {
 		s.Delivered += q.delivered
 		s.Dead += q.dead
 		s.NotQueued += q.notQueued
+		s.OverCap += q.overCap
 		if pause, ok := p.paused[id]; ok && (s.Paused == nil || pause.Since.Before(s.Paused.Since)) {
 			s.Paused = &pause
 		}

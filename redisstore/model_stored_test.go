@@ -202,7 +202,7 @@ func (q *modelQueue) expected() storedQueue {
 		}
 		s.Attempts[q.name(position)] = strings.Join(words, " ")
 	}
-	for name, n := range map[string]int64{"delivered": q.delivered, "dead": q.dead, "not_queued": q.notQueued, "last_success": q.success, "last_failure": q.failure} {
+	for name, n := range map[string]int64{"delivered": q.delivered, "dead": q.dead, "not_queued": q.notQueued, "over_cap": q.overCap, "last_success": q.success, "last_failure": q.failure} {
 		if n != 0 {
 			s.Counters[name] = decimal(n)
 		}

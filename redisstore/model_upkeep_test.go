@@ -95,6 +95,7 @@ func (w *world) definition(t *rapid.T, name string, kind router.SinkKind) router
 	sub.Delivery.Breaker = rapid.SampledFrom([]router.Breaker{
 		{}, {Failures: 1, Pause: router.Duration(time.Second)}, {Failures: 3, Pause: router.Duration(20 * time.Millisecond)}, {Failures: 2, Pause: router.Duration(10 * time.Minute)},
 	}).Draw(t, "breaker")
+	sub.Delivery.MaxBacklog = rapid.SampledFrom([]int{0, 0, 1, 4, 12}).Draw(t, "max backlog")
 	sub.Delivery.MaxInFlight = rapid.IntRange(1, 5).Draw(t, "max in flight")
 	return sub
 }
@@ -279,7 +280,7 @@ func (w *world) listDead(t *rapid.T) {
 	if sub, ok := w.some(t); ok && rapid.Bool().Draw(t, "of one subscription") {
 		filter.Subscription = sub.ID
 	}
-	filter.Reason = rapid.SampledFrom([]string{"", "", "status", "malformed"}).Draw(t, "reason")
+	filter.Reason = rapid.SampledFrom([]string{"", "", "status", "malformed", "backlog-full"}).Draw(t, "reason")
 	if rapid.IntRange(0, 3).Draw(t, "between times") == 0 {
 		filter.From, filter.To = time.UnixMilli(w.m.now-50).UTC(), time.UnixMilli(w.m.now).UTC()
 	}

@@ -187,7 +187,7 @@ func (s *Store) EndTurn(ctx context.Context, id string, after time.Duration) err
 		return err
 	}
 	at := now.Add(after).UnixMilli()
-	if err := s.writer.ZAddXX(ctx, s.keys[0].operations(), redis.Z{Score: float64(at), Member: id}).Err(); err != nil {
+	if _, err := s.run(ctx, s.scripts.Later, []string{s.keys[0].operations()}, id, at); err != nil {
 		return unavailable(err, "leave an operation to others")
 	}
 	return nil

@@ -75,6 +75,9 @@ func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, erro
 	case "heavy":
 		n, err := strconv.Atoi(words[1])
 		return router.Applied{Status: router.Heavy, Offers: n}, err
+	case "crowded":
+		n, err := strconv.Atoi(words[1])
+		return router.Applied{Status: router.Crowded, Entries: n}, err
 	}
 	applied, err := readApplied(b, words[1:])
 	if applied.Firings > 0 {
@@ -135,7 +138,12 @@ func (s *Store) applyCall(b router.Batch) (keys []string, args []any) {
 	for _, e := range b.Enqueues {
 		id := e.Queue.Subscription
 		keys = append(keys, k.fresh(id), k.leases(id), k.counters(id))
-		args = append(args, id, schedule(e.Queue), e.Queue.MaxInFlight, s.atOnce(e), e.Lease.Milliseconds(), len(e.Entries))
+		most := 0
+		if e.Queue.Enabled && e.Queue.MaxBacklog > 0 {
+			most = e.Queue.MaxBacklog
+			keys = append(keys, k.retries(id), k.waiting(id))
+		}
+		args = append(args, id, schedule(e.Queue), e.Queue.MaxInFlight, s.atOnce(e), e.Lease.Milliseconds(), most, len(e.Entries))
 		args = appendStringArgs(args, freshNames(e.Entries, e.Lanes))
 	}
 	keys, args = s.appendWork(k, b.Work, keys, args)

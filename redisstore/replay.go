@@ -51,6 +51,21 @@ func (s *Store) Replay(ctx context.Context, partition int, page router.ReplayPag
 	return nil
 }
 
+// QueueRoom tells how many deliveries an operation may add to a queue; see router.ReplayStore. What apply adds meanwhile is not known, which the half that is
+// left for it makes good.
+func (s *Store) QueueRoom(ctx context.Context, partition int, q router.Queue) (int, error) {
+	if q.MaxBacklog == 0 {
+		return math.MaxInt, nil
+	}
+	k, id := s.keys[partition], q.Subscription
+	pipe := s.reader.Pipeline()
+	fresh, retrying, flying, behind := pipe.LLen(ctx, k.fresh(id)), pipe.ZCard(ctx, k.retries(id)), pipe.ZCard(ctx, k.leases(id)), pipe.ZCard(ctx, k.waiting(id))
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, unavailable(err, "look for room in a queue")
+	}
+	return (q.MaxBacklog+1)/2 - int(fresh.Val()+retrying.Val()+flying.Val()+behind.Val()), nil
+}
+
 // replayNumber gives a replay a number that no other has, in base 36.
 func (s *Store) replayNumber(ctx context.Context) (string, error) {
 	n, err := s.writer.HIncrBy(ctx, s.keys[0].meta(), "replays", 1).Result()

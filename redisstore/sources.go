@@ -16,7 +16,7 @@ func (s *Store) CreateSource(ctx context.Context, src router.Source) (router.Sou
 		return src, err
 	}
 	src.ID, src.Created, src.Updated = id, now, now
-	src.Version, err = s.define(ctx, sourceKind(), definition{id: id, expected: "0", name: src.Name, document: s.storedSource(src)})
+	src.Version, err = s.define(ctx, sourceKind(), definition{id: id, expected: isNew, name: src.Name, document: s.storedSource(src)})
 	return src, err
 }
 

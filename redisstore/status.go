@@ -66,6 +66,7 @@ func addCounters(status *router.SubscriptionStatus, counters map[string]string) 
 	status.Delivered += counter(counters["delivered"])
 	status.Dead += counter(counters["dead"])
 	status.NotQueued += counter(counters["not_queued"])
+	status.OverCap += counter(counters["over_cap"])
 	if at := moment(counters["last_success"]); at.After(status.LastSuccess) {
 		status.LastSuccess = at
 	}

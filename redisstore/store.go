@@ -195,11 +195,21 @@ func (s *Store) prepare(ctx context.Context) error {
 		return err
 	}
 	for _, k := range s.keys {
-		if err := s.writer.HSet(ctx, k.state(), "window", s.config.DedupeWindow.Milliseconds()).Err(); err != nil {
+		if err := s.recordWindow(ctx, k.state()); err != nil {
 			return fmt.Errorf("record the dedupe window: %w", err)
 		}
 	}
 	return s.sealDefinitions(ctx)
+}
+
+// recordWindow writes only what is new, so that a replica can start while Redis is full.
+func (s *Store) recordWindow(ctx context.Context, state string) error {
+	window := strconv.FormatInt(s.config.DedupeWindow.Milliseconds(), 10)
+	known, err := s.reader.HGet(ctx, state, "window").Result()
+	if ignoreNil(err) != nil || known == window {
+		return ignoreNil(err)
+	}
+	return s.writer.HSet(ctx, state, "window", window).Err()
 }
 
 // chooseDialect finds out whether the server knows #!lua, which miniredis does not, and loads the scripts.
@@ -249,9 +259,18 @@ func (s *Store) fix(ctx context.Context) error {
 
 // run calls a script. A script that the server has forgotten (it restarted, or a replica took over) is sent whole: it was not executed.
 func (s *Store) run(ctx context.Context, script *scripts.Script, keys []string, args ...any) (any, error) {
-	reply, err := s.writer.EvalSha(ctx, script.Hash, keys, args...).Result()
+	return runOn(ctx, s.writer, script, keys, args...)
+}
+
+// ask calls a script that writes nothing, again if the connection breaks.
+func (s *Store) ask(ctx context.Context, script *scripts.Script, keys []string, args ...any) (any, error) {
+	return runOn(ctx, s.reader, script, keys, args...)
+}
+
+func runOn(ctx context.Context, client redis.UniversalClient, script *scripts.Script, keys []string, args ...any) (any, error) {
+	reply, err := client.EvalSha(ctx, script.Hash, keys, args...).Result()
 	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
-		reply, err = s.writer.Eval(ctx, script.Source, keys, args...).Result()
+		reply, err = client.Eval(ctx, script.Source, keys, args...).Result()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", script.Name, err)

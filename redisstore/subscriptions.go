@@ -15,7 +15,7 @@ func (s *Store) CreateSubscription(ctx context.Context, sub router.Subscription)
 		return sub, err
 	}
 	sub.ID, sub.Created, sub.Updated = id, now, now
-	sub.Version, err = s.define(ctx, subscriptionKind(), definition{id: id, expected: "0", name: sub.Name, document: s.storedSubscription(sub)})
+	sub.Version, err = s.define(ctx, subscriptionKind(), definition{id: id, expected: isNew, name: sub.Name, document: s.storedSubscription(sub)})
 	return sub, err
 }
 

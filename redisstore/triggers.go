@@ -14,7 +14,7 @@ func (s *Store) CreateTrigger(ctx context.Context, t router.Trigger) (router.Tri
 		return t, err
 	}
 	t.ID, t.Created, t.Updated, t.Since = id, now, now, now
-	t.Version, err = s.define(ctx, triggerKind(), definition{id: id, expected: "0", name: t.Name, document: router.AppendStoredTrigger(nil, t)})
+	t.Version, err = s.define(ctx, triggerKind(), definition{id: id, expected: isNew, name: t.Name, document: router.AppendStoredTrigger(nil, t)})
 	return t, err
 }
 

@@ -26,7 +26,8 @@ type matched struct {
 	misfits  []Misfit         // of the records, in their order
 	snapshot *snapshot        // what they were matched under
 
-	mostOffers int // in one call, 0: batchOffers
+	mostOffers  int // in one call, 0: batchOffers
+	mostEntries int // in one call, 0: batchEntries
 }
 
 // matchAll matches records against a snapshot.
@@ -98,7 +99,7 @@ func (m *matched) from(i int) matched {
 func (m matched) batch(partition int, from Cursor) (b Batch, rest matched) {
 	rest = matched{snapshot: m.snapshot}
 	b = Batch{Partition: partition, From: from, To: from, Token: m.snapshot.tokens[partition]}
-	build := batchBuilder{batch: &b, snapshot: m.snapshot, queues: make(map[string]int), work: newWorkBuilder(&b.Work, cmp.Or(m.mostOffers, batchOffers))}
+	build := batchBuilder{batch: &b, snapshot: m.snapshot, queues: make(map[string]int), most: cmp.Or(m.mostEntries, batchEntries), work: newWorkBuilder(&b.Work, cmp.Or(m.mostOffers, batchOffers))}
 	if len(m.snapshot.tokens) > 1 {
 		build.forward = newForwardBuilder(&b, m.snapshot)
 	}
@@ -121,6 +122,7 @@ type batchBuilder struct {
 	snapshot *snapshot
 	queues   map[string]int // subscription to index in batch.Enqueues
 	entries  int
+	most     int // entries
 	work     workBuilder
 	forward  *forwardBuilder // nil: there is one partition
 	done     Position        // the last record that was added whole
@@ -136,7 +138,7 @@ func (b *batchBuilder) add(record Record, targets []string, offers []matchedOffe
 		offers = offers[after:]
 	}
 	for _, id := range targets {
-		if b.entries == batchEntries || !b.enqueue(id, record) {
+		if b.entries >= b.most || !b.enqueue(id, record) {
 			return false
 		}
 		b.batch.To = Cursor{Position: record.Position, Target: id}
@@ -188,7 +190,7 @@ func (b *batchBuilder) enqueue(id string, record Record) bool {
 
 // Queue is what the store has to know of a subscription.
 func (s *Subscription) Queue() Queue {
-	q := Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate, Breaker: s.breaker()}
+	q := Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, MaxBacklog: s.Delivery.MaxBacklog, Rate: s.Delivery.Rate, Breaker: s.breaker()}
 	if q.Kind == PullSink {
 		q.MaxInFlight, q.Rate = MaxPulled, Rate{} // how many workers there are, and how often they pull, is up to them
 	}

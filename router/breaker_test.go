@@ -8,7 +8,7 @@ import (
 
 func TestOnlyWhatAnEndpointDidSpeaksAgainstIt(t *testing.T) {
 	innocent := map[Outcome]bool{
-		OutcomeDelivered: true, OutcomeInvalid: true, OutcomeHandlerError: true, OutcomeHandlerPanic: true, OutcomeNacked: true, OutcomeExpired: true, OutcomeCanceled: true,
+		OutcomeDelivered: true, OutcomeInvalid: true, OutcomeHandlerError: true, OutcomeHandlerPanic: true, OutcomeNacked: true, OutcomeExpired: true, OutcomeCanceled: true, OutcomeBacklogFull: true,
 	}
 	for _, outcome := range Outcomes() {
 		require.Equal(t, !innocent[outcome], outcome.faultsEndpoint(), outcome)

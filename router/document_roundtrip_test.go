@@ -35,6 +35,7 @@ func drawSubscription(t *rapid.T) Subscription {
 				Jitter:   rapid.Float64Range(0, 1).Draw(t, "jitter"),
 			},
 			MaxInFlight: rapid.IntRange(1, MaxMaxInFlight).Draw(t, "in flight"),
+			MaxBacklog:  rapid.IntRange(0, MaxMaxBacklog).Draw(t, "backlog"),
 		},
 	}
 }
@@ -65,7 +66,7 @@ func TestWhatGETGaveCanBePutBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		old := drawSubscription(t)
 		shown := AppendSubscription(nil, old, SubscriptionView{Status: json.RawMessage(`{"backlog":1}`)})
-		d, err := DecodeSubscription(shown, Rules{Delivery: Delivery{MaxInFlight: 7}})
+		d, err := DecodeSubscription(shown, Rules{Delivery: Delivery{MaxInFlight: 7, MaxBacklog: 7}})
 		require.NoError(t, err)
 		again, err := d.Replace(old)
 		require.NoError(t, err)

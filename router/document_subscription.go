@@ -194,6 +194,7 @@ func (d *Delivery) read(o *docObject) {
 		o.get("jitter").float(&r.Jitter)
 	})
 	o.get("max_in_flight").integer(&d.MaxInFlight)
+	o.get("max_backlog").integer(&d.MaxBacklog)
 	o.get("rate").object(d.Rate.read)
 	o.get("breaker").object(d.Breaker.read)
 	o.get("ordered").bool(&d.Ordered)
@@ -352,6 +353,7 @@ func (d Delivery) write(w *jsonWriter) {
 	w.float("jitter", d.Retry.Jitter)
 	w.close('}')
 	w.integer("max_in_flight", d.MaxInFlight)
+	w.integer("max_backlog", d.MaxBacklog)
 	d.Rate.write(w)
 	d.Breaker.write(w)
 	if d.Ordered {

@@ -53,7 +53,7 @@ func TestASubscriptionIsReadAsItIsWritten(t *testing.T) {
 		"name": "orders-to-billing", "title": "Orders → billing", "enabled": false,
 		"filter": {"types": ["order.*"], "filters": [{"prefix": {"source": "/shop"}}], "pattern": {"data": {"total": [{"numeric": [">", 100.0]}]}}},
 		"sink": {"kind": "webhook", "url": "https://billing.example/hook", "mode": "binary", "headers": {"x-team": "a"}, "timeout": "1m30s", "secret": "`+signingSecret+`"},
-		"delivery": {"retry": {"schedule": [], "jitter": 1}, "max_in_flight": 1000, "rate": {"limit": 100, "per": "1m"},
+		"delivery": {"retry": {"schedule": [], "jitter": 1}, "max_in_flight": 1000, "max_backlog": 5000, "rate": {"limit": 100, "per": "1m"},
 			"breaker": {"failures": 3, "pause": "1m", "disable_after": "0s"}, "ordered": true}
 	}`, Rules{})
 	require.Equal(t, Subscription{
@@ -66,7 +66,7 @@ func TestASubscriptionIsReadAsItIsWritten(t *testing.T) {
 			Kind: WebhookSink, URL: "https://billing.example/hook", Mode: Binary, Headers: map[string]string{"x-team": "a"},
 			Timeout: Duration(90 * time.Second), Secret: signingSecret,
 		},
-		Delivery: Delivery{Retry: Retry{Schedule: []Duration{}, Jitter: 1}, MaxInFlight: 1000, Rate: Rate{Limit: 100, Per: Duration(time.Minute)}, Breaker: Breaker{Failures: 3, Pause: Duration(time.Minute)}, Ordered: true},
+		Delivery: Delivery{Retry: Retry{Schedule: []Duration{}, Jitter: 1}, MaxInFlight: 1000, MaxBacklog: 5000, Rate: Rate{Limit: 100, Per: Duration(time.Minute)}, Breaker: Breaker{Failures: 3, Pause: Duration(time.Minute)}, Ordered: true},
 	}, s)
 }
 
@@ -268,7 +268,7 @@ func TestASubscriptionIsShownInTheOrderOfTheAPIWithItsSecretMasked(t *testing.T)
 	const shown = `{"id":"sub_01JD6Z3V9K8Q2M4N5P6R7S8T9V","name":"orders-to-billing","title":"Orders → billing","enabled":true,` +
 		`"filter":{"types":["order.*"],"filters":[{"prefix":{"source":"/shop"}}],"pattern":{"data":{"total":[{"numeric":[">",100]}]}}},` +
 		`"sink":{"kind":"webhook","url":"https://billing.example/hook","mode":"binary","headers":{"x-area":"b","x-team":"a"},"timeout":"30s","secret":"whsec_****"},` +
-		`"delivery":{"retry":{"schedule":["5s","7d"],"jitter":0.5},"max_in_flight":3,"breaker":{"failures":5,"pause":"1s","disable_after":"7d"}},` +
+		`"delivery":{"retry":{"schedule":["5s","7d"],"jitter":0.5},"max_in_flight":3,"max_backlog":0,"breaker":{"failures":5,"pause":"1s","disable_after":"7d"}},` +
 		`"created":"2026-11-20T12:00:00.000Z","updated":"2026-11-21T12:00:00.005Z","etag":"\"12\""`
 	require.Equal(t, shown+`}`, string(AppendSubscription(nil, billing(), SubscriptionView{})))
 	require.Equal(t, `[`+shown+`,"status":{"backlog":1}}`, string(AppendSubscription([]byte(`[`), billing(), SubscriptionView{Status: json.RawMessage(`{"backlog":1}`)})))
@@ -281,7 +281,7 @@ func TestASubscriptionIsShownInTheOrderOfTheAPIWithItsSecretMasked(t *testing.T)
 	unsigned := billing()
 	unsigned.Sink.Secret = ""
 	require.Contains(t, string(AppendSubscription(nil, unsigned, SubscriptionView{})), `"secret":null`, "left out it would mean: as it is")
-	require.Equal(t, `{"name":"a","enabled":false,"filter":{},"sink":{"kind":"handler"},"delivery":{"retry":{"schedule":[],"jitter":0},"max_in_flight":0,"breaker":{"failures":0,"pause":"0s","disable_after":"0s"}}}`,
+	require.Equal(t, `{"name":"a","enabled":false,"filter":{},"sink":{"kind":"handler"},"delivery":{"retry":{"schedule":[],"jitter":0},"max_in_flight":0,"max_backlog":0,"breaker":{"failures":0,"pause":"0s","disable_after":"0s"}}}`,
 		string(AppendSubscription(nil, Subscription{Name: "a", Sink: Sink{Kind: HandlerSink}}, SubscriptionView{})))
 }
 
@@ -428,7 +428,7 @@ func TestADefinitionForPrintingHasNoSecret(t *testing.T) {
 			"kind": "webhook", "url": "https://billing.example/hook", "mode": "binary", "headers": map[string]any{"x-team": "a", "x-area": "b"},
 			"timeout": "30s", "secret": "whsec_****",
 		},
-		"delivery": map[string]any{"retry": map[string]any{"schedule": []any{"5s", "7d"}, "jitter": 0.5}, "max_in_flight": int64(3),
+		"delivery": map[string]any{"retry": map[string]any{"schedule": []any{"5s", "7d"}, "jitter": 0.5}, "max_in_flight": int64(3), "max_backlog": int64(0),
 			"breaker": map[string]any{"failures": int64(5), "pause": "1s", "disable_after": "7d"}},
 	}, s.Definition())
 }

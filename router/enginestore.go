@@ -18,6 +18,7 @@ type Queue struct {
 	Kind         SinkKind
 	Enabled      bool
 	MaxInFlight  int
+	MaxBacklog   int // what it may hold in each partition; 0: any number
 	Rate         Rate
 	Breaker      Breaker
 }
@@ -63,6 +64,8 @@ const (
 	Unusable
 	// Heavy: the offers to triggers are too much for one call. Nothing was done.
 	Heavy
+	// Crowded: so many deliveries find no room in their queues that one call can't make dead letters of them. Nothing was done.
+	Crowded
 	// Done: all of the batch was applied.
 	Done
 )
@@ -78,10 +81,11 @@ type Applied struct {
 	Cursor   Cursor    // Fenced: where the partition stands
 	Unusable Unfit     // Unusable: what is
 	Offers   int       // Heavy: how many of the batch's offers one call can make, at least 1
+	Entries  int       // Crowded: how many deliveries one call can queue or make dead letters of
 	Firings  int       // Done: how many triggers fired
 	Settled  bool      // Done: all of the log was applied, so that no deadline before now had to wait for events
 	Claimed  []Claimed // Done: what was leased at once
-	Ready    []Queue   // Done: queues that were empty and have more work than that
+	Ready    []Queue   // Done: queues that were empty and got more work than that, or found no room for it
 }
 
 // PartitionStore is what routing a partition needs. Safe for concurrent use.
@@ -94,7 +98,7 @@ type PartitionStore interface {
 	CheckLog(ctx context.Context, cursor Position) error
 	// ReleaseLease gives it up, so that another replica takes over at once.
 	ReleaseLease(ctx context.Context, partition int, replica string) error
-	// Apply applies a batch: all of it, once, or nothing. Of any number of calls with the same From, by any number of replicas, at
+	// Apply applies a batch: all of it, once, or nothing. Deliveries that a queue with a MaxBacklog has no room for, the newest, become dead letters. Of any number of calls with the same From, by any number of replicas, at
 	// most one returns Done. After an error it is not known whether it was applied: TakeLease tells the cursor.
 	Apply(ctx context.Context, b Batch) (Applied, error)
 }

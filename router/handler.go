@@ -25,6 +25,8 @@ type HandlerConfig struct {
 	MaxInFlight int
 	// Ordered calls the handler for one event at a time of those with the same partition key, else subject, in their order; a retry holds back only those.
 	Ordered bool
+	// MaxBacklog is how many events may wait in each partition; newer ones become dead letters. Defaults to any number.
+	MaxBacklog int
 	// Retry is when a failed call is made again. Defaults to DefaultRetry().
 	Retry *Retry
 }
@@ -90,7 +92,7 @@ func handlerSubscription(pattern, name string, config HandlerConfig) Subscriptio
 	return Subscription{
 		Name: name, Enabled: true, Filter: Filter{Types: []string{pattern}},
 		Sink:     Sink{Kind: HandlerSink, Timeout: Duration(cmp.Or(config.Timeout, DefaultHandlerTimeout))},
-		Delivery: Delivery{Retry: retry, MaxInFlight: cmp.Or(config.MaxInFlight, DefaultMaxInFlight), Ordered: config.Ordered},
+		Delivery: Delivery{Retry: retry, MaxInFlight: cmp.Or(config.MaxInFlight, DefaultMaxInFlight), Ordered: config.Ordered, MaxBacklog: config.MaxBacklog},
 	}
 }
 

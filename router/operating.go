@@ -62,6 +62,8 @@ func (r *Router) work(ctx context.Context, o Operation) {
 	for ctx.Err() == nil {
 		wait, more, err := r.step(ctx, o)
 		switch code := ErrorCode(err); {
+		case errors.Is(err, ErrBacklogFull):
+			err, wait, more = nil, operationLook, true
 		case err != nil && (code == Invalid || code == NotFound): // it will never succeed
 			o.Error, more = shownText(err), false
 		case err != nil:

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -56,6 +57,9 @@ type DeadLetterSelection struct {
 	Rate Rate     // of a redrive; zero: as fast as it goes
 }
 
+// ErrBacklogFull says that a queue has no room for what an operation would add to it: the operation goes on later.
+var ErrBacklogFull = errors.New("router: the queue holds half of what it may hold, and the rest is for new events")
+
 // OperationStore keeps operations and does their work in steps. Safe for concurrent use.
 type OperationStore interface {
 	ReplayStore
@@ -71,6 +75,7 @@ type OperationStore interface {
 	// EndOperation ends one, with what its Error says.
 	EndOperation(ctx context.Context, o Operation) error
 	// MoveDeadLetters redrives or purges, as the operation says, up to most dead letters, and returns how many; more says that there may be others.
+	// ErrBacklogFull: the next one's queue has no room for it now.
 	MoveDeadLetters(ctx context.Context, o Operation, most int) (moved int, more bool, err error)
 	// CountDeadLetters tells how many a selection selects.
 	CountDeadLetters(ctx context.Context, selection DeadLetterSelection) (int64, error)

@@ -24,6 +24,7 @@ const (
 	OutcomeNacked       Outcome = "nacked"        // a worker that had pulled it gave it back
 	OutcomeExpired      Outcome = "expired"       // the lease ran out: the replica or the worker died, or was held up; what happened is not known
 	OutcomeCanceled     Outcome = "canceled"      // this replica shut down; says nothing about the endpoint
+	OutcomeBacklogFull  Outcome = "backlog-full"  // there was no attempt: the queue held as many deliveries as it may
 )
 
 // faultsEndpoint tells whether an attempt that ended so speaks against the endpoint.
@@ -42,6 +43,6 @@ func Outcomes() []Outcome {
 	return []Outcome{
 		OutcomeDelivered, OutcomeStatus, OutcomeGone, OutcomeRedirect, OutcomeTimeout, OutcomeDNS, OutcomeRefused, OutcomeUnreachable,
 		OutcomeReset, OutcomeTLS, OutcomeBlocked, OutcomeProtocol, OutcomeInvalid, OutcomeHandlerError, OutcomeHandlerPanic,
-		OutcomeNacked, OutcomeExpired, OutcomeCanceled,
+		OutcomeNacked, OutcomeExpired, OutcomeCanceled, OutcomeBacklogFull,
 	}
 }

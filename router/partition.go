@@ -31,14 +31,15 @@ var errLost = errors.New("another replica routes this partition")
 //
 // An event's way: read → match → apply → dispatcher. Reading and matching run ahead of applying.
 type partition struct {
-	router     *Router
-	number     int
-	mostOffers int         // to triggers in a call of apply: fewer where they have much state
-	forwarding *forwarding // nil: there is one partition
+	router      *Router
+	number      int
+	mostOffers  int         // to triggers in a call of apply: fewer where they have much state
+	mostEntries int         // to queues in a call of apply: fewer where many find no room
+	forwarding  *forwarding // nil: there is one partition
 }
 
 func newPartition(r *Router, number int) *partition {
-	return &partition{router: r, number: number, mostOffers: batchOffers}
+	return &partition{router: r, number: number, mostOffers: batchOffers, mostEntries: batchEntries}
 }
 
 // run tries to get the lease, routes while it has it, and begins anew, until ctx ends.
@@ -251,7 +252,7 @@ func (p *partition) applySome(ctx context.Context, cursor Cursor, run matched) (
 	if current := p.router.definitions.snapshot.Load(); run.snapshot != current && !slices.Equal(run.snapshot.tokens, current.tokens) {
 		run = matchAll(current, run.records)
 	}
-	run.mostOffers = p.mostOffers
+	run.mostOffers, run.mostEntries = p.mostOffers, p.mostEntries
 	batch, rest := run.batch(p.number, cursor)
 	if len(batch.Forwards) > 0 {
 		if status, err := p.forwarding.all(ctx, batch.Forwards); err != nil || status != Done {
@@ -270,10 +271,13 @@ func (p *partition) applySome(ctx context.Context, cursor Cursor, run matched) (
 	case Done:
 		touched := min(len(run.records)-len(rest.records)+1, len(run.records)) // the batch may end amid an event
 		p.handOver(run.records[:touched], batch, applied, time.Since(start))
-		p.mostOffers = min(2*p.mostOffers, batchOffers)
+		p.mostOffers, p.mostEntries = min(2*p.mostOffers, batchOffers), min(2*p.mostEntries, batchEntries)
 		return applied.Cursor, rest, nil
 	case Heavy:
 		p.mostOffers = max(applied.Offers, 1)
+		return cursor, run, nil
+	case Crowded:
+		p.mostEntries = max(applied.Entries, 1)
 		return cursor, run, nil
 	default:
 		return cursor, run, p.refused(ctx, applied.Status, nil)

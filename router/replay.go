@@ -57,6 +57,8 @@ type ReplayPage struct {
 type ReplayStore interface {
 	// ReplayCursor tells how far a replay is in a partition.
 	ReplayCursor(ctx context.Context, operation string, partition int) (ReplayCursor, error)
+	// QueueRoom tells how many deliveries a replay or a redrive may add to a queue in a partition: what it holds less of than half of its MaxBacklog.
+	QueueRoom(ctx context.Context, partition int, q Queue) (int, error)
 	// Replay queues a page of a partition, once: if the cursor is not From any more, it does nothing. NotFound: the subscription is gone.
 	Replay(ctx context.Context, partition int, page ReplayPage) error
 }
@@ -102,8 +104,9 @@ func (p replaying) start(partition int) Position {
 	return Position{Partition: partition, MS: p.from - 1, Seq: 1 << 62} // no millisecond has so many
 }
 
-// choose takes the wanted ones of records that follow each other, and says whether there are more in the time that is asked for.
-func (p replaying) choose(records []Record) (wanted []Record, passed int, more bool) {
+// choose takes the wanted ones of records that follow each other, of which at most asked were asked for, and says whether there are more in the time that is
+// asked for.
+func (p replaying) choose(records []Record, asked int) (wanted []Record, passed int, more bool) {
 	view := NewView(Event{})
 	defer view.Release()
 	for _, r := range records {
@@ -116,7 +119,7 @@ func (p replaying) choose(records []Record) (wanted []Record, passed int, more b
 			passed++
 		}
 	}
-	return wanted, passed, len(records) == operationStep
+	return wanted, passed, len(records) == asked
 }
 
 func (p replaying) wants(view *View, e Event) bool {
@@ -141,7 +144,7 @@ func (r *Router) CountReplay(ctx context.Context, s Subscription, req ReplayRequ
 				return 0, err
 			}
 			var wanted []Record
-			if wanted, _, more = p.choose(records); more {
+			if wanted, _, more = p.choose(records, operationStep); more {
 				after = records[len(records)-1].Position
 			}
 			n += int64(len(wanted))
@@ -187,12 +190,20 @@ func (r *Router) replayPage(ctx context.Context, o Operation, partition int, cur
 	if cursor.Begun {
 		after = cursor.Position
 	}
-	records, err := r.store.ReadLog(ctx, after, operationStep, 0)
+	room, err := r.store.QueueRoom(ctx, partition, s.Queue())
+	if err != nil {
+		return err
+	}
+	if room <= 0 {
+		return ErrBacklogFull
+	}
+	most := min(operationStep, room)
+	records, err := r.store.ReadLog(ctx, after, most, 0)
 	if err != nil {
 		return err
 	}
 	page := ReplayPage{Operation: o.ID, Suffix: o.Suffix, Queue: s.Queue(), From: cursor, To: ReplayCursor{Begun: true, Position: after}}
-	wanted, passed, more := p.choose(records)
+	wanted, passed, more := p.choose(records, most)
 	page.add(s, wanted)
 	if page.Passed = passed; more {
 		page.To.Position = records[len(records)-1].Position

@@ -177,7 +177,9 @@ func (r *Router) Run(ctx context.Context) error {
 	work.Go(func() error { return r.feed.Run(ctx) })
 	work.Go(func() error { return r.wakePulls(ctx) })
 	work.Go(func() error { return r.operate(ctx) })
-	work.Go(func() error { return r.routeAndSend(ctx) })
+	if ctx.Err() == nil { // else the definitions may not have been read
+		work.Go(func() error { return r.routeAndSend(ctx) })
+	}
 	return work.Wait()
 }
 

@@ -154,6 +154,7 @@ type SubscriptionStatus struct {
 	LastFailure   time.Time
 	LastError     string // of the last failure
 	NotQueued     int64  // events that matched while the subscription was disabled
+	OverCap       int64  // dead letters made because the backlog was full
 	Paused        *Pause // nil: it is not
 	Breaker       BreakerStatus
 	HandledBy     []string // handler sinks: the replicas that have the handler; empty: nobody handles it

@@ -49,6 +49,7 @@ const (
 	MaxPulled          = 10_000 // deliveries that workers have at a time, of one subscription and partition
 	MaxMaxInFlight     = 1000
 	DefaultMaxInFlight = 16
+	MaxMaxBacklog      = 100_000_000
 )
 
 // Subscription is a filter and a sink: every event that the filter matches becomes one delivery to the sink.
@@ -94,6 +95,7 @@ type Delivery struct {
 	Rate        Rate    `json:"rate"`
 	Breaker     Breaker `json:"breaker"`
 	Ordered     bool    `json:"ordered,omitempty"` // one at a time per partition key, else subject
+	MaxBacklog  int     `json:"max_backlog"`       // deliveries that a partition's queue may hold; newer ones become dead letters. 0: any number
 }
 
 // Retry is when failed attempts are made again: attempt n+1 follows attempt n after Schedule[n-1], give or take Jitter
@@ -160,6 +162,9 @@ func (s Subscription) check(f *docFaults, at string, rules Rules) {
 	s.Sink.check(f, at, rules)
 	if n := s.Delivery.MaxInFlight; n < 1 || n > MaxMaxInFlight {
 		f.add(within(at, "delivery.max_in_flight"), "must be from 1 to %d", MaxMaxInFlight)
+	}
+	if n := s.Delivery.MaxBacklog; n < 0 || n > MaxMaxBacklog {
+		f.add(within(at, "delivery.max_backlog"), "must be from 0 (no limit) to %d", MaxMaxBacklog)
 	}
 	f.refuse(at, "delivery.retry", s.Delivery.Retry.Check())
 	f.refuse(at, "delivery.rate", s.Delivery.Rate.Check())

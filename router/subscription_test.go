@@ -74,6 +74,8 @@ func TestValidateNamesEachFaultyField(t *testing.T) {
 		"other secret":      {billing, func(s *Subscription) { s.Sink.Secret = "hunter2" }, `sink.secret: must begin with "whsec_"`},
 		"none in flight":    {billing, func(s *Subscription) { s.Delivery.MaxInFlight = 0 }, "delivery.max_in_flight: must be from 1 to 1000"},
 		"many in flight":    {billing, func(s *Subscription) { s.Delivery.MaxInFlight = 1001 }, "delivery.max_in_flight: must be from 1 to 1000"},
+		"negative backlog":  {billing, func(s *Subscription) { s.Delivery.MaxBacklog = -1 }, "delivery.max_backlog: must be from 0 (no limit) to 100000000"},
+		"endless backlog":   {billing, func(s *Subscription) { s.Delivery.MaxBacklog = 100_000_001 }, "delivery.max_backlog: must be from 0 (no limit) to 100000000"},
 		"handler with URL":  {invoicing, func(s *Subscription) { s.Sink.URL = "https://a" }, "sink: is a Go handler, which has no url, mode, headers, secret, auth, stream or redis"},
 		"handler's timeout": {invoicing, func(s *Subscription) { s.Sink.Timeout = 1 }, "sink.timeout: must be from 100ms to 5m"},
 	} {

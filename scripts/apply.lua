@@ -17,7 +17,7 @@ KEYS
   11 paused     hash    paused subscriptions
   12 pulls      zset    queues that workers pull from
   13 open       hash    subscriptions whose breaker is open, and from when on it lets an attempt through
-  14… queues           three for each queue: fresh list, leases zset, counters hash
+  14… queues           three for each queue: fresh list, leases zset, counters hash; where its backlog has a cap, two more: retries zset, waiting zset
   … triggers           two for each trigger: partials zset, counters hash
   … partials   hash    one for each partial
 
@@ -30,7 +30,7 @@ ARGV
   6 events      number of events that the batch completes
   7 looped      record of the dead letter that a firing becomes which was derived too often
   8 queues      number of queues; then for each: subscription, "ready" | "handlers" | "pulls" | "off", max in flight, how many to lease at most,
-                for how many milliseconds, number of entries, entries
+                for how many milliseconds, how many deliveries it may hold or "0", number of entries, entries
   … triggers    number of triggers; if there are any: how many partials each may have, bytes that each of these may hold, bytes that a firing may join,
                 and weight that this call may have; then for each trigger: program, its name in the schedule, "on" | "off", "events" | "refs", head of
                 its firings, number of leaves that found no key in an event, number of events that it ignored
@@ -43,7 +43,7 @@ ARGV
 
 RETURNS  {"fenced", cursor, target} (the cursor stands elsewhere, or the log does not have the batch: what was read may have been lost
          in a failover) | {"stale", token} | {"unusable", "queue" | "trigger" | "partial", number} (a key of that one, counted from 1, holds
-         something else) | {"heavy", how many of the offers one call can make} |
+         something else) | {"heavy", how many of the offers one call can make} | {"crowded", how many entries one call can queue where so many find no room} |
          {"applied", number of firings, "all" | "some" (of the deadlines that have passed may have to wait for events), then three for each queue that was empty and could be sent from: the queue, how many were leased, when the
          leases run out}
 ]]
@@ -91,23 +91,37 @@ end
 local paused, open = membership(KEYS[11]), membership(KEYS[13])
 
 -- Read all that the writes depend on, so that nothing can fail between two of them.
-local queues = {}
-local arg = 9
+local queues, crowd = {}, 0
+local arg, key = 9, 14
 for i = 1, tonumber(ARGV[8]) do
-  local key = 11 + 3 * i
-  local count = tonumber(ARGV[arg + 5])
+  local count, cap, over = tonumber(ARGV[arg + 6]), tonumber(ARGV[arg + 5]), 0
   local length, flying = redis.pcall('LLEN', KEYS[key]), redis.pcall('ZCARD', KEYS[key + 1])
   local counters = redis.pcall('HLEN', KEYS[key + 2])
   if type(length) == 'table' or type(flying) == 'table' or type(counters) == 'table' then
     return { 'unusable', 'queue', i }
   end
+  if cap > 0 then
+    local retrying, behind = redis.pcall('ZCARD', KEYS[key + 3]), redis.pcall('ZCARD', KEYS[key + 4])
+    if type(retrying) == 'table' or type(behind) == 'table' then
+      return { 'unusable', 'queue', i }
+    end
+    over = math.min(count, math.max(0, length + flying + retrying + behind + count - cap))
+    crowd = crowd + over
+  end
+  count = count - over
   local room = length == 0 and not paused(ARGV[arg]) and tonumber(ARGV[arg + 2]) - flying or 0
   queues[i] = {
     subscription = ARGV[arg], class = ARGV[arg + 1], fresh = KEYS[key], leases = KEYS[key + 1], counters = KEYS[key + 2],
-    first = arg + 6, count = count, room = room,
+    first = arg + 7, count = count, over = over, room = room,
     take = open(ARGV[arg]) and 0 or math.max(0, math.min(room, tonumber(ARGV[arg + 3]), count)), lease = tonumber(ARGV[arg + 4]),
   }
-  arg = arg + 6 + count
+  arg, key = arg + 7 + count + over, key + (cap > 0 and 5 or 3)
+end
+
+-- How many deliveries that find no room one call can make dead letters of, each with its event.
+local most_crowded = 250
+if crowd > most_crowded then
+  return { 'crowded', most_crowded }
 end
 
 -- Before when deadlines can be settled: no event that comes to be applied was accepted earlier. When all of the log is applied, none will be.
@@ -123,7 +137,7 @@ local plan, work, before, final = {}, nil, nil, nil
 if ARGV[arg] == '0' then
   arg = arg + 1 -- and nothing that evaluates triggers is loaded
 else
-  work, arg = read_work(arg, 14 + 3 * #queues)
+  work, arg = read_work(arg, key)
 end
 if work then
   if settles then
@@ -161,6 +175,48 @@ local function enqueue(queue)
   end
 end
 
+local copied, holders = {}, {} -- IDs of the events that dead letters keep, and for how many of them
+
+-- What the queue's cap leaves no room for, the newest, becomes dead letters.
+local function bury(queue)
+  local names, times, held = {}, {}, {}
+  for i = queue.first + queue.count, queue.first + queue.count + queue.over - 1 do
+    local id, name = id_of(ARGV[i]), without_lane(ARGV[i]) .. ' ' .. queue.subscription
+    names[#names + 1], names[#names + 2] = name, '0\n{"at":' .. int(t) .. ',"outcome":"backlog-full"}\n'
+    times[#times + 1], times[#times + 2] = int(t), name
+    held[#held + 1], held[#held + 2] = id .. ' dead ' .. name, ''
+    if not holders[id] then
+      copied[#copied + 1], holders[id] = id, 0
+    end
+    holders[id] = holders[id] + 1
+  end
+  call_many('HSET', KEYS[7], names)
+  call_many('ZADD', KEYS[8], times)
+  call_many('HSET', holds, held)
+  redis.call('HINCRBY', queue.counters, 'dead', queue.over)
+  redis.call('HINCRBY', queue.counters, 'over_cap', queue.over)
+end
+
+-- Copies the events that dead letters keep, as hold does, and takes each entry of the log apart once.
+local function copy_events()
+  local text, spans, last_ms, last
+  local function span_of(id)
+    local ms, seq = string.match(id, '^(%d+)-(%d+)')
+    return spans and ms == last_ms and spans[#spans - (last - seq)]
+  end
+  for _, id in ipairs(copied) do
+    if redis.call('HINCRBY', copies, '#' .. id, holders[id]) == holders[id] then
+      if not span_of(id) then
+        local entry = redis.call('XRANGE', log, id, '+', 'COUNT', 1)[1] or { id, {} }
+        text = entry[2][4] or entry[2][2] or ''
+        spans, last_ms, last = events_of(text), string.match(entry[1], '^(%d+)-(%d+)')
+      end
+      local span = span_of(id)
+      redis.call('HSET', copies, id, span and string.sub(text, span[1], span[2]) or text)
+    end
+  end
+end
+
 -- Where there was room, the queue is looked at now if that left some, else when its leases run out.
 local function schedule(i, queue, expires)
   local list = due[queue.class]
@@ -182,11 +238,15 @@ for i, queue in ipairs(queues) do
     local expires = int(t + queue.lease)
     lease(queue, expires)
     enqueue(queue)
-    if queue.room > 0 then
+    if queue.over > 0 then
+      bury(queue)
+    end
+    if queue.room > 0 and queue.count > 0 then
       schedule(i, queue, expires)
     end
   end
 end
+copy_events()
 
 local function look(at, list)
   for first = 1, #list, 1000 do

@@ -38,13 +38,15 @@ const (
 var storesMore = map[string]bool{"append": true, "define": true, "replay": true}
 
 // Set is all scripts in one dialect. Apply and ApplyWork are the same file, and only the second knows how to evaluate triggers: what a script does not need
-// costs it all the same, since each call makes every function anew.
+// costs it all the same, since each call makes every function anew. Define and Redefine are the same file, too, and only the second may run when memory is full:
+// it replaces and deletes.
 type Set struct {
 	Append, Rotate, Apply, ApplyWork, Claim, Settle, Lease, Release *Script
 	Due, Announce, Define, Init, Register, Horizon, Keep, Trim      *Script
 	Purge, Expire, Permit, Drop, Partials, Reseal, Pause, Resume    *Script
 	Extend, Find, Hasten, Count, Forward, Mark, Inbox, Merge        *Script
-	Redrive, Discard, Begin, Turn, Finish, Replay                   *Script
+	Redrive, Discard, Begin, Turn, Later, Finish, Replay, Redefine  *Script
+	Changes, Documents                                              *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -53,16 +55,16 @@ func Load(d Dialect) *Set {
 	for _, name := range []string{"partial", "condition", "firing", "shortcut", "join"} {
 		evaluation += read(name)
 	}
-	build := func(name, with string) *Script {
+	build := func(name, with string, more bool) *Script {
 		source := common + with + read(name)
 		if d == Redis {
-			source = shebang(name) + source
+			source = shebang(more) + source
 		}
 		sum := sha1.Sum([]byte(source)) //nolint:gosec // see the import
 		return &Script{Name: name, Source: source, Hash: hex.EncodeToString(sum[:])}
 	}
-	script := func(name string) *Script { return build(name, "") }
-	evaluating := func(name string) *Script { return build(name, evaluation) }
+	script := func(name string) *Script { return build(name, "", storesMore[name]) }
+	evaluating := func(name string) *Script { return build(name, evaluation, storesMore[name]) }
 	return &Set{
 		Append: script("append"), Rotate: script("rotate"), Apply: script("apply"), ApplyWork: evaluating("apply"), Claim: script("claim"),
 		Settle: script("settle"), Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"),
@@ -71,7 +73,7 @@ func Load(d Dialect) *Set {
 		Partials: script("partials"), Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Extend: script("extend"),
 		Find: script("find"), Hasten: script("hasten"), Count: script("count"), Forward: script("forward"), Mark: script("mark"),
 		Inbox: script("inbox"), Redrive: script("redrive"), Discard: script("discard"), Begin: script("begin"), Turn: script("turn"),
-		Finish: script("finish"), Replay: script("replay"), Merge: evaluating("merge"),
+		Later: script("later"), Changes: script("changes"), Documents: script("documents"), Finish: script("finish"), Redefine: build("define", "", false), Replay: script("replay"), Merge: evaluating("merge"),
 	}
 }
 
@@ -82,12 +84,13 @@ func (s *Set) All() []*Script {
 		s.Due, s.Announce, s.Define, s.Init, s.Register, s.Horizon, s.Keep, s.Trim,
 		s.Purge, s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume,
 		s.Extend, s.Find, s.Hasten, s.Count, s.Forward, s.Mark, s.Inbox, s.Merge,
-		s.Redrive, s.Discard, s.Begin, s.Turn, s.Finish, s.Replay,
+		s.Redrive, s.Discard, s.Begin, s.Turn, s.Later, s.Finish, s.Replay, s.Redefine,
+		s.Changes, s.Documents,
 	}
 }
 
-func shebang(name string) string {
-	if storesMore[name] {
+func shebang(storesMore bool) string {
+	if storesMore {
 		return "#!lua\n"
 	}
 	return "#!lua flags=allow-oom\n"

@@ -79,7 +79,7 @@ func TestEverySettingIsAFlagAVariableAndAKey(t *testing.T) {
 		"secrets-key": secretsKey, "listen": "127.0.0.1:1", "hosts": "a,b", "api-keys": keys, "redis": "redis://x", "namespace": "n", "partitions": "3", "wait-replicas": "2", "wait-timeout": "2s",
 		"retention": "2d", "log-max-bytes": "3GiB", "dedupe-window": "2h", "dead-letter-retention": "7d", "publish-rate": "2.5", "max-event-bytes": "2MiB", "max-batch-events": "7",
 		"max-batch-bytes": "8MiB", "max-streams": "9", "lease": "5s", "max-sends": "11", "allow-targets": "10.0.0.0/8,::1", "allow-ports": "443,8443", "delivery-retry-schedule": "1s,2m",
-		"delivery-retry-jitter": "0.5", "delivery-max-in-flight": "3", "delivery-breaker-failures": "4",
+		"delivery-retry-jitter": "0.5", "delivery-max-in-flight": "3", "delivery-max-backlog": "12", "delivery-breaker-failures": "4",
 		"delivery-breaker-pause": "20s", "delivery-disable-after": "6d", "shutdown-grace": "1m", "log-level": "debug", "log-format": "json",
 	}
 	seen := map[string]bool{}

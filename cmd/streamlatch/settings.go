@@ -152,6 +152,8 @@ func deliverySettings() []setting {
 			help: "how far the waits are spread, from 0 (not at all) to 1, for subscriptions that don't say"},
 		{name: "delivery-max-in-flight", kind: "number", byDefault: "16", set: number(func(c *config) *int { return &c.API.Rules.Delivery.MaxInFlight }, 1, router.MaxMaxInFlight),
 			help: "deliveries under way at a time, for subscriptions that don't say"},
+		{name: "delivery-max-backlog", kind: "number", byDefault: "0", set: number(func(c *config) *int { return &c.API.Rules.Delivery.MaxBacklog }, 0, router.MaxMaxBacklog),
+			help: "deliveries that may wait in each partition, for subscriptions that don't say; what comes when there are so many becomes a dead letter. 0: any number"},
 		{name: "delivery-breaker-failures", kind: "number", byDefault: "10", set: number(func(c *config) *int { return &c.API.Rules.Delivery.Breaker.Failures }, 0, router.MaxBreakerFailures),
 			help: "failures in a row after which an endpoint is left alone for a while, for subscriptions that don't say; 0: it never is"},
 		{name: "delivery-breaker-pause", kind: "duration", byDefault: "10s", set: setPause,

@@ -87,6 +87,7 @@ type createOptions struct {
 	timeout    string
 	retry      []string
 	rate       string
+	backlog    bool // max_backlog is said
 	ordered    bool
 	disabled   bool
 	pull       bool
@@ -124,6 +125,7 @@ the server makes one, and it is printed this once.`,
 	f.StringVar(&o.timeout, "timeout", "", "time of one attempt (default 15s)")
 	f.StringSliceVar(&o.retry, "retry-schedule", nil, "waits before further attempts, with commas between them (default the server's)")
 	f.IntVar(&o.definition.Delivery.MaxInFlight, "max-in-flight", 0, "deliveries under way at a time (default the server's)")
+	f.IntVar(&o.definition.Delivery.MaxBacklog, "max-backlog", 0, "deliveries that may wait in each partition; newer ones become dead letters (default the server's)")
 	f.StringVar(&o.rate, "rate", "", "most attempts in any time of some length, as 100/1s (default no limit)")
 	f.BoolVar(&o.pull, "pull", false, "nothing is sent; workers pull")
 	f.StringVar(&o.lease, "lease", "", "with --pull: how long a worker has a delivery (default 30s)")
@@ -143,10 +145,11 @@ the server makes one, and it is printed this once.`,
 // subscriptionDocument is the document to send: that of a file, or one made of flags.
 func (p *process) subscriptionDocument(o createOptions, given func(string) bool) ([]byte, error) {
 	if o.file == "" {
+		o.backlog = given("max-backlog")
 		return o.document()
 	}
 	flags := []string{
-		"name", "title", "types", "pattern", "url", "stream", "stream-redis", "maxlen", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "rate",
+		"name", "title", "types", "pattern", "url", "stream", "stream-redis", "maxlen", "mode", "header", "secret", "timeout", "retry-schedule", "max-in-flight", "max-backlog", "rate",
 		"ordered", "pull", "lease", "max-attempts", "disabled",
 	}
 	for _, flag := range flags {
@@ -217,6 +220,7 @@ func (o createOptions) document() ([]byte, error) {
 	set(sink, "timeout", o.timeout, o.timeout != "")
 	set(delivery, "retry", object{"schedule": o.retry}, len(o.retry) > 0)
 	set(delivery, "max_in_flight", o.definition.Delivery.MaxInFlight, o.definition.Delivery.MaxInFlight != 0)
+	set(delivery, "max_backlog", o.definition.Delivery.MaxBacklog, o.backlog)
 	set(delivery, "rate", object{"limit": json.RawMessage(limit), "per": per}, o.rate != "")
 	set(delivery, "ordered", true, o.ordered)
 	all := object{"name": o.definition.Name, "filter": filter, "sink": sink}
