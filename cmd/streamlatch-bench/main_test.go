@@ -165,3 +165,19 @@ func TestWaitingForARoleEndsWithTheContext(t *testing.T) {
 	defer cancel()
 	require.ErrorIs(t, c.read(ctx, &a), context.DeadlineExceeded)
 }
+
+func TestTheDocumentHasARowForEachFigure(t *testing.T) {
+	text, err := os.ReadFile("../../docs/benchmarks.md")
+	require.NoError(t, err)
+	_, table, _ := strings.Cut(string(text), "| figure | ratio | bound |\n|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := strings.Split(table, "\n")
+	var figures []figure
+	for _, e := range plan("streamlatch", 1) {
+		figures = append(figures, e.figures...)
+	}
+	require.Len(t, rows, len(figures))
+	for i, f := range figures {
+		require.True(t, strings.HasPrefix(rows[i], "| "+f.name+" | ") && strings.HasSuffix(rows[i], " | "+f.boundText()+" |"), "%s, of which the document says %s", f.name, rows[i])
+	}
+}
