@@ -17,8 +17,9 @@ const (
 	crowdBad     = 2  // subscriptions of each group whose endpoint misbehaves
 )
 
-// badTimeout lets attempts that are not answered fail within a measurement.
-const badTimeout = "1s"
+// badTimeouts are the time limits of attempts at misbehaving endpoints, in turn: one lets those fail within a measurement that are not answered, so that breakers
+// open; with the other, the default, they are under way for all of it.
+var badTimeouts = []string{"1s", "15s"}
 
 // measureCrowd publishes at a steady rate to the healthy part of a crowd, with or without the bad one beside it, and returns the median and the 99th
 // percentile, in milliseconds, of the time from before the HTTP request until the event arrives at a healthy endpoint. The bad part is there from the first
@@ -84,7 +85,7 @@ func (s crowdSubject) Subscribe(ctx context.Context, target string, _ int) error
 // subscribeBad makes every event go to the misbehaving endpoints of its group as well.
 func (s crowdSubject) subscribeBad(ctx context.Context, urls []string) error {
 	for i, url := range urls {
-		if err := s.subscribe(ctx, fmt.Sprintf("bad-%d", i), i%crowdGroups, url, badTimeout); err != nil {
+		if err := s.subscribe(ctx, fmt.Sprintf("bad-%d", i), i%crowdGroups, url, badTimeouts[i/crowdGroups%len(badTimeouts)]); err != nil {
 			return err
 		}
 	}
