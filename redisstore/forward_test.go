@@ -38,7 +38,10 @@ func TestOnSeveralPartitionsTriggersFireAsTheScenariosSay(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &file))
 	eachSpread(t, func(t *testing.T, make func(*testing.T, int) *spread) {
 		for _, s := range file.Scenarios {
-			t.Run(s.Name, func(t *testing.T) { s.run(t, make(t, 3)) })
+			t.Run(s.Name, func(t *testing.T) {
+				t.Parallel()
+				s.run(t, make(t, 3))
+			})
 		}
 	})
 }
@@ -99,6 +102,7 @@ func TestOnSeveralPartitionsTheSameFiresAsOnOne(t *testing.T) {
 	eachSpread(t, func(t *testing.T, make func(*testing.T, int) *spread) {
 		for seed := range uint64(2) {
 			t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+				t.Parallel()
 				rng := rand.New(rand.NewPCG(seed, 0))
 				d := make(t, 3)
 				d.define(t, kinds...)

@@ -129,7 +129,11 @@ func TestThreeReplicasKeepARateAndUseIt(t *testing.T) {
 			redistest.Each(t, func(t *testing.T, addr string) {
 				own := redistest.Namespace(t)
 				config := func(c *redisstore.Config) { c.Namespace, c.Partitions = own, partitions }
-				const limit, windows, per = 40, 2, 2 * time.Second
+				const limit, per = 40, 2 * time.Second
+				windows := 2
+				if strings.HasSuffix(t.Name(), "miniredis") {
+					windows = 1 // how much of the rate is used does not matter there
+				}
 				s := open(t, addr, config)
 				limited(t, s, router.Rate{Limit: limit, Per: router.Duration(per)}, limit*(windows+2))
 				var began starts
@@ -146,7 +150,7 @@ func TestThreeReplicasKeepARateAndUseIt(t *testing.T) {
 				for i := limit * windows; i < len(at); i++ { // the best stretch: this machine may be busy with something else
 					took = min(took, at[i].Sub(at[i-limit*windows]))
 				}
-				used := float64(windows*per) / float64(took)
+				used := float64(windows) * float64(per) / float64(took)
 				t.Logf("%.1f %% of the rate is used", 100*used)
 				if !strings.HasSuffix(t.Name(), "miniredis") { // with the race detector on, each of its script calls takes many milliseconds
 					require.Greater(t, used, 0.95)
@@ -159,7 +163,7 @@ func TestThreeReplicasKeepARateAndUseIt(t *testing.T) {
 func TestACrashWastesPermitsOfARateAndExceedsNothing(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addr string) {
 		s := open(t, addr)
-		rate := router.Rate{Limit: 3, Per: router.Duration(time.Hour)}
+		rate := router.Rate{Limit: 3, Per: router.Duration(time.Minute)}
 		q := router.Queue{Subscription: limited(t, s, rate, 10).ID, Kind: router.WebhookSink, Enabled: true, MaxInFlight: 1000, Rate: rate}
 		enqueueAll(t, s, q)
 		claim := router.Claim{Queue: q, Max: 2, Lease: time.Millisecond}
@@ -178,7 +182,7 @@ func TestACrashWastesPermitsOfARateAndExceedsNothing(t *testing.T) {
 			require.Empty(t, claimed)
 			_, next, err := s.DueQueues(t.Context(), 0, router.WebhookSink, 10)
 			require.NoError(t, err)
-			return next > 59*time.Minute
+			return next > 30*time.Second
 		}, "it is looked at when there is a permit")
 	})
 }

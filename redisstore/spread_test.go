@@ -28,10 +28,8 @@ func eachSpread(t *testing.T, run func(t *testing.T, make func(t *testing.T, par
 	t.Run("miniredis", func(t *testing.T) { run(t, miniSpread) })
 	t.Run("redis", func(t *testing.T) {
 		addr, _ := redistest.Shared(t)
-		n := 0
 		run(t, func(t *testing.T, partitions int) *spread {
-			n++
-			namespace := fmt.Sprintf("%.25s-%d", redistest.Namespace(t), n)
+			namespace := redistest.Namespace(t)
 			s := open(t, addr, func(c *redisstore.Config) { c.Namespace, c.Partitions = namespace, partitions })
 			w := &world{store: s, raw: redistest.Client(t, addr), clockKey: namespace + ":clock"}
 			return newSpread(s, newFalseClock(t, w))

@@ -16,6 +16,7 @@ func plan(program string, scale float64) []experiment {
 	p := planner{program, scale}
 	all := append(p.accepting(), p.inlet()...)
 	all = append(all, p.routing(), p.matching(), p.latency(), p.fullLoad(), p.backlog())
+	all = append(all, p.crowd()...)
 	all = append(all, p.joining()...)
 	return append(all, p.embedded()...)
 }
@@ -151,6 +152,27 @@ func (p planner) backlog() experiment {
 		}
 	}
 	return e
+}
+
+// crowd compares ours with itself: what healthy subscriptions get beside misbehaving ones, and without those.
+func (p planner) crowd() []experiment {
+	if p.program == "" {
+		return nil
+	}
+	side := func(bad bool) measure {
+		return func(ctx context.Context) ([]float64, error) {
+			return measureCrowd(ctx, p.program, 125, p.events(1000), bad)
+		}
+	}
+	return []experiment{{
+		name: "healthy beside misbehaving",
+		figures: []figure{
+			{name: "HTTP in → webhook out, 160 healthy subscriptions beside 40 that misbehave, against without those, p50", unit: "ms"},
+			{name: "the same, p99", unit: "ms", bound: 2, atMost: true},
+		},
+		reference: side(false),
+		ours:      side(true),
+	}}
 }
 
 // joining are triggers: pairs of events with keys of their own.

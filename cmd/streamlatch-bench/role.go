@@ -20,15 +20,16 @@ type address struct{ Addr string }
 // roles are the parts that the program plays when it starts itself, so that each has a process, and a CPU account, of its
 // own. A role prints lines of JSON.
 var roles = map[string]func(ctx context.Context, args []string, say func(any) error) error{
-	"role-bare":   runBare,
-	"role-claim":  runClaim,
-	"role-handle": runHandle,
-	"role-join":   runJoin,
-	"role-load":   runLoad,
-	"role-match":  runMatch,
-	"role-post":   runPost,
-	"role-route":  runRoute,
-	"role-sink":   runSink,
+	"role-bare":      runBare,
+	"role-claim":     runClaim,
+	"role-handle":    runHandle,
+	"role-join":      runJoin,
+	"role-load":      runLoad,
+	"role-match":     runMatch,
+	"role-misbehave": runMisbehave,
+	"role-post":      runPost,
+	"role-route":     runRoute,
+	"role-sink":      runSink,
 }
 
 // playRole runs one of the roles in this process.

@@ -12,7 +12,10 @@ import (
 	"time"
 )
 
-const hookPath = "/hook"
+const (
+	hookPath   = "/hook"
+	sharedHook = hookPath + "/{of}/{nth}" // of so many deliveries of each event the nth, from 0 on; each counts as an event of its own
+)
 
 // tally records which events of a run have arrived.
 type tally struct {
@@ -84,6 +87,7 @@ func newSink() *sink {
 	s.tally.Store(newTally("", 0))
 	s.openGate()
 	s.handler.HandleFunc("POST "+hookPath, s.receive)
+	s.handler.HandleFunc("POST "+sharedHook, s.receive)
 	s.handler.HandleFunc("POST /expect", s.expect)
 	s.handler.HandleFunc("POST /gate", s.setGate)
 	s.handler.HandleFunc("GET /report", s.sendReport)
@@ -125,9 +129,19 @@ func (s *sink) receive(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if run, seq, sent, ok := readMarks(*body); ok {
-		s.tally.Load().record(run, seq, sent, arrived)
+		s.tally.Load().record(run, number(r, seq), sent, arrived)
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// number tells an event's deliveries apart where there are several.
+func number(r *http.Request, seq int) int {
+	of, err := strconv.Atoi(r.PathValue("of"))
+	if err != nil {
+		return seq
+	}
+	nth, _ := strconv.Atoi(r.PathValue("nth"))
+	return seq*of + nth
 }
 
 // appendAll reads to the end, into b where it is large enough.

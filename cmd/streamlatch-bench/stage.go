@@ -10,14 +10,15 @@ import (
 
 // stage is the arrangement of one measurement: a fresh Redis, a subject on it and, where deliveries are measured, a sink.
 type stage struct {
-	redis   *redistest.Server // nil: the subject has its own
-	subject Subject
-	sink    *sinkProcess // nil: nothing is delivered
+	redis    *redistest.Server // nil: the subject has its own
+	subject  Subject
+	sink     *sinkProcess // nil: nothing is delivered
+	arrivals int          // of each event in the sink
 }
 
 // setStage starts everything. The caller closes it.
 func setStage(ctx context.Context, launch launcher, withSink bool) (_ *stage, err error) {
-	s := &stage{}
+	s := &stage{arrivals: 1}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -83,7 +84,7 @@ type journey struct {
 // relay carries a load and waits until all of it has arrived in the sink.
 func (s *stage) relay(ctx context.Context, l load) (j journey, err error) {
 	l.Run = newRun()
-	if err := s.sink.expect(ctx, l.Run, l.Events); err != nil {
+	if err := s.sink.expect(ctx, l.Run, l.Events*s.arrivals); err != nil {
 		return j, err
 	}
 	before, err := s.cpu()

@@ -1,12 +1,17 @@
 package redistest
 
 import (
+	"context"
 	"crypto/rand"
+	"crypto/sha1"
+	"encoding/hex"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -66,16 +71,58 @@ func Shared(t testing.TB) (addr, namespace string) {
 	return s.Addr(), Namespace(t)
 }
 
-// Mini starts a miniredis for a test on a loopback port (Miniredis.Addr) and ends it with the test. Its TTLs follow the clock.
+// idle are miniredis servers that are empty and used by no test.
+var idle struct {
+	mu   sync.Mutex
+	list []*miniredis.Miniredis
+}
+
+// Mini returns a miniredis on a loopback port (Miniredis.Addr) that is the test's own until it ends. Its TTLs follow the clock. A test may change keys, scripts and
+// the clock, and may close it; what else it changes it has to change back, since another test gets the server after it: with the scripts that it knows, which
+// take long to parse.
 func Mini(t testing.TB) *miniredis.Miniredis {
 	t.Helper()
-	m := miniredis.NewMiniRedis()
-	if err := m.StartAddr(hostPort(0)); err != nil {
-		t.Fatalf("start miniredis: %v", err)
+	idle.mu.Lock()
+	defer idle.mu.Unlock()
+	var m *miniredis.Miniredis
+	if n := len(idle.list); n > 0 {
+		m, idle.list = idle.list[n-1], idle.list[:n-1]
+	} else {
+		m = miniredis.NewMiniRedis()
+		if err := m.StartAddr(hostPort(0)); err != nil {
+			t.Fatalf("start miniredis: %v", err)
+		}
+		m.Server().SetPreHook(loadOnce(m.Addr()))
 	}
 	m.ClockTTL(true)
-	t.Cleanup(m.Close)
+	t.Cleanup(func() {
+		m.FlushAll()
+		m.SetTime(time.Time{}) // it shows the machine's time again
+		idle.mu.Lock()
+		defer idle.mu.Unlock()
+		if m.Server() != nil { // it was not closed
+			idle.list = append(idle.list, m)
+		}
+	})
 	return m
+}
+
+// loadOnce lets SCRIPT LOAD of what a miniredis knows be answered without parsing it, which takes a hundred times as long.
+func loadOnce(addr string) server.Hook {
+	side := redis.NewClient(Options(addr))
+	return func(c *server.Peer, command string, args ...string) bool {
+		if command != "SCRIPT" || len(args) != 2 || !strings.EqualFold(args[0], "load") {
+			return false
+		}
+		sum := sha1.Sum([]byte(args[1]))
+		hash := hex.EncodeToString(sum[:])
+		known, err := side.ScriptExists(context.Background(), hash).Result()
+		if err != nil || !known[0] {
+			return false
+		}
+		c.WriteBulk(hash)
+		return true
+	}
 }
 
 // Each runs a test on both kinds of server, as the subtests "miniredis" and "redis". The real one is the shared one, so

@@ -48,6 +48,60 @@ func TestMiniredisTTLsFollowTheClock(t *testing.T) {
 	eventually(t, func() bool { return client.Exists(t.Context(), "k").Val() == 0 })
 }
 
+func TestAMiniredisIsOfOneTestAtATimeAndEmpty(t *testing.T) {
+	var addr string
+	t.Run("one", func(t *testing.T) {
+		m := Mini(t)
+		addr = m.Addr()
+		require.NotEqual(t, addr, Mini(t).Addr())
+		m.SetTime(time.UnixMilli(1))
+		require.NoError(t, m.Set("k", "v"))
+	})
+	seen := map[string]bool{}
+	for range 3 {
+		m := Mini(t)
+		require.False(t, seen[m.Addr()])
+		seen[m.Addr()] = true
+		client := Client(t, m.Addr())
+		require.Empty(t, client.Keys(t.Context(), "*").Val())
+		require.WithinDuration(t, time.Now(), client.Time(t.Context()).Val(), time.Minute)
+	}
+	require.True(t, seen[addr], "it is used again")
+}
+
+func TestAMiniredisThatWasClosedIsNotUsedAgain(t *testing.T) {
+	var addr string
+	t.Run("one", func(t *testing.T) {
+		m := Mini(t)
+		addr = m.Addr()
+		m.Close()
+	})
+	idle.mu.Lock()
+	defer idle.mu.Unlock()
+	for _, m := range idle.list {
+		require.NotEqual(t, addr, m.Addr())
+	}
+}
+
+func TestAMiniredisLoadsScriptsAsIfItParsedThemEachTime(t *testing.T) {
+	client := Client(t, Mini(t).Addr())
+	hashes := map[string]bool{}
+	for range 3 {
+		hash, err := client.ScriptLoad(t.Context(), "return 7").Result()
+		require.NoError(t, err)
+		hashes[hash] = true
+		require.EqualValues(t, 7, client.EvalSha(t.Context(), hash, nil).Val())
+		require.ErrorContains(t, client.ScriptLoad(t.Context(), "return return").Err(), "script")
+	}
+	require.Len(t, hashes, 1)
+	require.NoError(t, client.ScriptFlush(t.Context()).Err())
+	for hash := range hashes {
+		require.ErrorContains(t, client.EvalSha(t.Context(), hash, nil).Err(), "NOSCRIPT")
+		require.Equal(t, hash, client.ScriptLoad(t.Context(), "return 7").Val())
+		require.EqualValues(t, 7, client.EvalSha(t.Context(), hash, nil).Val())
+	}
+}
+
 func TestEachRunsOnBothServers(t *testing.T) {
 	var fakes []bool
 	Each(t, func(t *testing.T, addr string) {
