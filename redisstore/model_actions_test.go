@@ -39,6 +39,8 @@ func (w *world) actions() map[string]func(*rapid.T) {
 	add(1, "apply to a spoilt queue", w.applyToSpoilt)
 	add(1, "read the status", w.readStatus)
 	add(1, "list dead letters", w.listDead)
+	add(2, "begin to redrive or purge", w.beginMoving)
+	add(1, "begin to replay", w.beginReplay)
 	return all
 }
 
@@ -54,6 +56,8 @@ func (w *world) work() []action {
 		{3, "append", w.append}, {4, "apply", w.apply}, {1, "apply what can't be", w.applyWrongly},
 		{1, "apply what was matched earlier", w.applyLate}, {1, "look for due queues", w.lookForDue},
 		{4, "claim", w.claim}, {5, "settle", w.settle}, {1, "pause", w.pause}, {1, "resume", w.resume},
+		{3, "pull", w.pull}, {4, "answer what was pulled", w.answerPulled}, {2, "extend what was pulled", w.extendPulled},
+		{4, "go on with an operation", w.goOn},
 	}
 }
 
@@ -116,6 +120,9 @@ func byID(subs map[string]router.Subscription) []router.Subscription {
 }
 
 func queueOf(s router.Subscription) router.Queue {
+	if s.Sink.Kind == router.PullSink {
+		return s.Queue()
+	}
 	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, Rate: s.Delivery.Rate, Breaker: s.Delivery.Breaker}
 }
 
@@ -163,6 +170,9 @@ func (w *world) match(t *rapid.T, b *router.Batch, sub router.Subscription, reco
 		Queue: queueOf(sub), Take: rapid.IntRange(0, 3).Draw(t, "take"),
 		Lease: rapid.SampledFrom([]time.Duration{1, 50, 3_600_000}).Draw(t, "lease") * time.Millisecond,
 	}
+	if sub.Sink.Kind == router.PullSink {
+		e.Take = 0 // nobody gets those without a receipt
+	}
 	for _, r := range records {
 		before := r.Position == b.From.Position && sub.ID <= b.From.Target
 		after := r.Position == b.To.Position && b.To.Target != "" && sub.ID > b.To.Target
@@ -175,7 +185,7 @@ func (w *world) match(t *rapid.T, b *router.Batch, sub router.Subscription, reco
 		case 1, 2, 3, 4, 5:
 		default:
 			e.Entries = append(e.Entries, r.Position)
-			if sub.Delivery.Ordered {
+			if sub.Ordered() {
 				e.Lanes = append(e.Lanes, r.Event.Lane())
 			}
 		}
@@ -256,7 +266,7 @@ func (w *world) applyToSpoilt(t *rapid.T) {
 
 func (w *world) lookForDue(t *rapid.T) {
 	p := w.partition(t)
-	kind := rapid.SampledFrom([]router.SinkKind{router.WebhookSink, router.HandlerSink}).Draw(t, "kind")
+	kind := rapid.SampledFrom([]router.SinkKind{router.WebhookSink, router.HandlerSink, router.PullSink}).Draw(t, "kind")
 	limit := rapid.IntRange(1, 5).Draw(t, "limit")
 	due, next := p.dueQueues(w.m.now, kind, limit)
 	gotDue, gotNext, err := w.store.DueQueues(context.Background(), p.number, kind, limit)
@@ -287,7 +297,9 @@ func (w *world) claim(t *rapid.T) {
 // knownQueues are those of the live subscriptions, and those of deleted ones that a slow replica still knows.
 func (w *world) knownQueues(p *modelPartition) (queues []router.Queue) {
 	for _, sub := range w.subscriptions() {
-		queues = append(queues, queueOf(sub))
+		if sub.Sink.Kind != router.PullSink {
+			queues = append(queues, queueOf(sub))
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.gone)) {
 		queues = append(queues, router.Queue{Subscription: id, Kind: router.WebhookSink, Enabled: true, MaxInFlight: 3})
@@ -309,7 +321,9 @@ func (w *world) claimAsModel(t *rapid.T, p *modelPartition, claims []router.Clai
 	w.held = append(w.held, got...)
 	for i := range got {
 		got[i].Permit = ""
-		require.True(t, p.queue(got[i].Queue.Subscription).isNext(got[i].Entry.Position), "what was queued of its lane before it is done")
+		q := p.queue(got[i].Queue.Subscription)
+		require.True(t, q.isNext(got[i].Entry), "what was queued of its lane before it is done")
+		require.True(t, q.isAlone(got[i].Entry), "one of a lane at a time")
 	}
 	require.Equal(t, expected, got)
 	for _, c := range claims {
@@ -322,16 +336,16 @@ func (w *world) claimAsModel(t *rapid.T, p *modelPartition, claims []router.Clai
 // settle reports on some deliveries that were claimed, some of them long ago.
 func (w *world) settle(t *rapid.T) {
 	p := w.partition(t)
-	chosen := map[router.Position]map[string]bool{}
+	chosen := map[router.Entry]map[string]bool{}
 	var settlements []router.Settlement
 	for i, c := range slices.Backward(slices.Clone(w.held)) {
-		if c.Entry.Position.Partition != p.number || chosen[c.Entry.Position][c.Queue.Subscription] || rapid.IntRange(0, 2).Draw(t, "not yet") == 0 {
+		if c.Entry.Position.Partition != p.number || chosen[c.Entry][c.Queue.Subscription] || rapid.IntRange(0, 2).Draw(t, "not yet") == 0 {
 			continue
 		}
-		if chosen[c.Entry.Position] == nil {
-			chosen[c.Entry.Position] = map[string]bool{}
+		if chosen[c.Entry] == nil {
+			chosen[c.Entry] = map[string]bool{}
 		}
-		chosen[c.Entry.Position][c.Queue.Subscription] = true
+		chosen[c.Entry][c.Queue.Subscription] = true
 		settlements = append(settlements, w.settlement(t, c))
 		if rapid.IntRange(0, 9).Draw(t, "told twice") > 0 {
 			w.held = slices.Delete(w.held, i, i+1)
