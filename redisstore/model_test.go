@@ -47,6 +47,7 @@ type modelPartition struct {
 	number    int
 	log       []router.Record // all that was ever accepted
 	known     map[[16]byte]knownEvent
+	ring      [3]int64 // the half windows that are known
 	cursor    router.Cursor
 	token     string
 	changes   []modelChange
@@ -99,8 +100,9 @@ func (m *model) append(events []router.Event) []router.Appended {
 
 func (p *modelPartition) append(now int64, window time.Duration, e router.Event) router.Appended {
 	position := p.next(now)
+	p.rotate(now, window)
 	half := position.MS / (window.Milliseconds() / 2)
-	if known, ok := p.known[e.DedupeKey()]; ok && half-known.half <= 2 {
+	if known, ok := p.known[e.DedupeKey()]; ok && half-known.half <= 2 && p.ring[known.half%3] == known.half {
 		if known.fingerprint != e.Fingerprint() {
 			return router.Appended{Position: known.position, Err: router.Errorf(router.IDReused, "")}
 		}
@@ -109,6 +111,12 @@ func (p *modelPartition) append(now int64, window time.Duration, e router.Event)
 	p.known[e.DedupeKey()] = knownEvent{half: half, fingerprint: e.Fingerprint(), position: position}
 	p.log = append(p.log, router.Record{Position: position, Event: e})
 	return router.Appended{Position: position}
+}
+
+// rotate forgets the half window in whose place a new one comes, wherever the clock goes after that.
+func (p *modelPartition) rotate(now int64, window time.Duration) {
+	half := max(now, p.end().MS) / (window.Milliseconds() / 2)
+	p.ring[half%3] = half
 }
 
 // next is the position that an event accepted now gets.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/streamlatch/streamlatch/redisstore"
 	"github.com/streamlatch/streamlatch/router"
 )
 
@@ -77,6 +78,7 @@ func (w *world) create(t *rapid.T) {
 	require.NoError(t, err)
 	require.Equal(t, w.m.version+1, sub.Version)
 	w.m.define(sub)
+	w.m.partitions[redisstore.Home(w.store, sub.ID)].queue(sub.ID) // so that its permits and its breaker are looked at
 	w.readDefinitions(t, sub.Version-1, []router.Subscription{sub}, nil)
 }
 

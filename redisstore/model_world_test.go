@@ -90,6 +90,8 @@ func (w *world) housekept(script string, cmd redis.Cmder) {
 		}
 	case "expire":
 		w.m.expire(w.partitionOf(cmd))
+	case "rotate":
+		w.partitionOf(cmd).rotate(w.m.now, dedupeWindow)
 	}
 }
 
