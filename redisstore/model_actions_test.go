@@ -16,31 +16,25 @@ import (
 	"github.com/streamlatch/streamlatch/router"
 )
 
+// theme is what a history is mostly about.
+type theme string
+
+const (
+	everything theme = "everything"
+	workers    theme = "workers"    // all subscriptions are pulled from
+	operations theme = "operations" // much fails, and is redriven, purged and replayed
+)
+
 // actions are what can happen to a store, the frequent ones several times.
 func (w *world) actions() map[string]func(*rapid.T) {
 	all := map[string]func(*rapid.T){"": func(t *rapid.T) { w.check(t) }}
-	add := func(weight int, name string, action func(*rapid.T)) {
-		for i := range weight {
-			all[name+strings.Repeat("'", i)] = action
+	for _, list := range [][]action{w.work(), w.upkeep()} {
+		for _, one := range list {
+			for i := range one.weight {
+				all[one.name+strings.Repeat("'", i)] = one.do
+			}
 		}
 	}
-	for _, one := range w.work() {
-		add(one.weight, one.name, one.do)
-	}
-	add(3, "time passes", w.passTime)
-	add(1, "the clock goes back", w.turnClockBack)
-	add(2, "housekeep", w.housekeep)
-	add(1, "append, and lose the reply", w.appendUnheard)
-	add(1, "create", w.create)
-	add(1, "replace", w.replace)
-	add(1, "delete", w.remove)
-	add(1, "disable", w.disable)
-	add(1, "take or release a lease", w.takeLease)
-	add(1, "apply to a spoilt queue", w.applyToSpoilt)
-	add(1, "read the status", w.readStatus)
-	add(1, "list dead letters", w.listDead)
-	add(2, "begin to redrive or purge", w.beginMoving)
-	add(1, "begin to replay", w.beginReplay)
 	return all
 }
 
@@ -52,13 +46,48 @@ type action struct {
 
 // work is what replicas do all the time, also while another one keeps house.
 func (w *world) work() []action {
+	switch w.theme {
+	case workers:
+		return []action{
+			{3, "append", w.append}, {5, "apply", w.apply}, {1, "pause", w.pause}, {1, "resume", w.resume},
+			{8, "pull", w.pull}, {7, "answer what was pulled", w.answerPulled}, {5, "extend what was pulled", w.extendPulled}, {2, "go on with an operation", w.goOn},
+		}
+	case operations:
+		return []action{
+			{3, "append", w.append}, {5, "apply", w.apply}, {1, "pause", w.pause}, {1, "resume", w.resume}, {5, "claim", w.claim}, {7, "settle", w.settle},
+			{2, "pull", w.pull}, {2, "answer what was pulled", w.answerPulled}, {12, "go on with an operation", w.goOn},
+		}
+	}
 	return []action{
 		{3, "append", w.append}, {4, "apply", w.apply}, {1, "apply what can't be", w.applyWrongly},
 		{1, "apply what was matched earlier", w.applyLate}, {1, "look for due queues", w.lookForDue},
 		{4, "claim", w.claim}, {5, "settle", w.settle}, {1, "pause", w.pause}, {1, "resume", w.resume},
-		{3, "pull", w.pull}, {4, "answer what was pulled", w.answerPulled}, {2, "extend what was pulled", w.extendPulled},
-		{4, "go on with an operation", w.goOn},
+		{2, "pull", w.pull}, {2, "answer what was pulled", w.answerPulled}, {1, "extend what was pulled", w.extendPulled}, {2, "go on with an operation", w.goOn},
 	}
+}
+
+// upkeep is what happens from time to time.
+func (w *world) upkeep() []action {
+	list := []action{
+		{3, "time passes", w.passTime}, {1, "the clock goes back", w.turnClockBack}, {2, "housekeep", w.housekeep}, {1, "create", w.create}, {1, "replace", w.replace},
+		{1, "delete", w.remove}, {1, "read the status", w.readStatus}, {1, "begin to redrive or purge", w.beginMoving}, {1, "begin to replay", w.beginReplay},
+	}
+	switch w.theme {
+	case workers:
+		return append(list, action{5, "time passes quickly", w.passLittleTime})
+	case operations:
+		return append(list, action{3, "begin to redrive", w.beginMoving}, action{2, "begin another replay", w.beginReplay})
+	}
+	return append(list, []action{
+		{1, "append, and lose the reply", w.appendUnheard}, {1, "disable", w.disable}, {1, "take or release a lease", w.takeLease},
+		{1, "apply to a spoilt queue", w.applyToSpoilt}, {1, "list dead letters", w.listDead},
+	}...)
+}
+
+// passLittleTime lets leases run out and little else.
+func (w *world) passLittleTime(t *rapid.T) {
+	w.m.now += rapid.SampledFrom([]int64{1, 2, 50, 60}).Draw(t, "ms")
+	w.clock.set(w.m.now)
 }
 
 func (w *world) passTime(t *rapid.T) {
@@ -360,6 +389,9 @@ func (w *world) settlement(t *rapid.T, c router.Claimed) router.Settlement {
 	s := router.Settlement{
 		Claimed: c, Verdict: rapid.SampledFrom([]router.Verdict{router.Delivered, router.Delivered, router.Retrying, router.Dead}).Draw(t, "verdict"),
 		Unstarted: rapid.IntRange(0, 5).Draw(t, "unstarted") == 0,
+	}
+	if w.theme == operations && rapid.Bool().Draw(t, "dies") {
+		s.Verdict, s.Unstarted = router.Dead, false
 	}
 	s.Early = rapid.SampledFrom([]time.Duration{0, 0, 4, 600}).Draw(t, "early") * time.Millisecond
 	if s.Verdict == router.Delivered {

@@ -27,6 +27,7 @@ type stored struct {
 	Handlers map[string]int64
 	Pulls    map[string]int64
 	Dead     map[string]int64
+	Letters  map[string]string // outcomes of the attempts
 	Paused   map[string]string
 	Open     map[string]string
 	Gone     map[string]string // and the last ID that may still be queued
@@ -62,6 +63,7 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 	pipe := w.raw.Pipeline()
 	state, log := pipe.HGetAll(ctx, key("state")), pipe.XRange(ctx, key("log"), "-", "+")
 	ready, handlers := pipe.ZRangeWithScores(ctx, key("ready"), 0, -1), pipe.ZRangeWithScores(ctx, key("handlers"), 0, -1)
+	letters := pipe.HGetAll(ctx, key("dead"))
 	pulls := pipe.ZRangeWithScores(ctx, key("pulls"), 0, -1)
 	copies, holds := pipe.HGetAll(ctx, key("copies")), pipe.HGetAll(ctx, key("holds"))
 	paused, open := pipe.HGetAll(ctx, key("paused")), pipe.HGetAll(ctx, key("open"))
@@ -75,7 +77,10 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 
 	s := stored{
 		Cursor: state.Val()["cursor"], Target: state.Val()["target"], Stored: integer(state.Val()["stored"]), Routed: integer(state.Val()["routed"]),
-		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Pulls: scores(pulls.Val()), Dead: scores(dead.Val()), Gone: gone.Val(), Paused: paused.Val(), Open: open.Val(), Queues: map[string]storedQueue{},
+		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Pulls: scores(pulls.Val()), Dead: scores(dead.Val()), Gone: gone.Val(), Paused: paused.Val(), Open: open.Val(), Letters: map[string]string{}, Queues: map[string]storedQueue{},
+	}
+	for name, text := range letters.Val() {
+		_, s.Letters[name], _ = strings.Cut(summary(text), " ")
 	}
 	for id, read := range queues {
 		s.add(id, read())
@@ -157,7 +162,7 @@ func (w *world) retained(t require.TestingT, partition int, horizon string, log 
 // expected is what the model wants a partition to hold.
 func (w *world) expected(p *modelPartition) stored {
 	s := stored{
-		Stored: int64(len(p.log)), Routed: p.routed, Gone: map[string]string{}, Paused: map[string]string{}, Open: map[string]string{}, Queues: map[string]storedQueue{},
+		Stored: int64(len(p.log)), Routed: p.routed, Gone: map[string]string{}, Paused: map[string]string{}, Open: map[string]string{}, Letters: map[string]string{}, Queues: map[string]storedQueue{},
 		Ready: p.schedules[router.WebhookSink], Handlers: p.schedules[router.HandlerSink], Pulls: p.schedules[router.PullSink], Dead: map[string]int64{},
 	}
 	if p.cursor.Position.MS > 0 {
@@ -175,7 +180,7 @@ func (w *world) expected(p *modelPartition) stored {
 		s.Paused[id] = decimal(pause.Since.UnixMilli()) + " " + string(pause.Reason)
 	}
 	for name, letter := range p.dead {
-		s.Dead[name.String()] = letter.At.UnixMilli()
+		s.Dead[name.String()], s.Letters[name.String()] = letter.At.UnixMilli(), outcomes(letter.Attempts)
 	}
 	for id := range p.queues {
 		q := p.queue(id).expected()
@@ -204,11 +209,7 @@ func (q *modelQueue) expected() storedQueue {
 	}
 	slices.Sort(s.Waiting)
 	for entry, attempts := range q.attempts {
-		words := []string{strconv.Itoa(attempts.count)}
-		for _, a := range attempts.list {
-			words = append(words, string(a.Outcome))
-		}
-		s.Attempts[q.name(entry)] = strings.Join(words, " ")
+		s.Attempts[q.name(entry)] = strings.TrimSpace(strconv.Itoa(attempts.count) + " " + outcomes(attempts.list))
 	}
 	for entry, r := range q.receipts {
 		s.Receipts[q.name(entry)] = r.String()
@@ -222,6 +223,14 @@ func (q *modelQueue) expected() storedQueue {
 		s.Counters["last_error"] = q.lastError
 	}
 	return s
+}
+
+func outcomes(attempts []router.Attempt) string {
+	words := make([]string, len(attempts))
+	for i, a := range attempts {
+		words[i] = string(a.Outcome)
+	}
+	return strings.Join(words, " ")
 }
 
 // names are what the outstanding deliveries of an event are called.

@@ -74,6 +74,9 @@ func (w *world) create(t *rapid.T) {
 	w.m.now = w.lastMade
 	w.clock.set(w.m.now)
 	kind := rapid.SampledFrom([]router.SinkKind{router.WebhookSink, router.WebhookSink, router.HandlerSink, router.PullSink}).Draw(t, "kind")
+	if w.theme == workers {
+		kind = router.PullSink
+	}
 	sub, err := w.store.CreateSubscription(context.Background(), w.definition(t, fmt.Sprint("s", w.created), kind))
 	require.NoError(t, err)
 	require.Equal(t, w.m.version+1, sub.Version)

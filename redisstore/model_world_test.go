@@ -25,6 +25,7 @@ type world struct {
 	slack    int           // how many entries below the horizon the log may keep, because they fill no node
 	names    map[string]string
 	m        *model
+	theme    theme
 	seen     []retained       // of each partition, when it was last looked at
 	held     []router.Claimed // what claims have returned and nobody has settled, also when the lease has run out
 	pulled   []pulledHere     // what pulls have returned and nobody has answered, also when the receipt is good no more
