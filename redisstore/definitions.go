@@ -240,7 +240,7 @@ func (s *Store) announceIn(ctx context.Context, partition int, version uint64) e
 				args = append(args, id)
 			}
 		}
-		_, err = s.run(ctx, s.scripts.Announce, []string{k.state(), k.announced(), k.gone(), k.ready(), k.handlers()}, args...)
+		_, err = s.run(ctx, s.scripts.Announce, []string{k.state(), k.announced(), k.gone(), k.ready(), k.handlers(), k.pulls()}, args...)
 		return err
 	})
 }

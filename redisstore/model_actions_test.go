@@ -16,29 +16,25 @@ import (
 	"github.com/streamlatch/streamlatch/router"
 )
 
+// theme is what a history is mostly about.
+type theme string
+
+const (
+	everything theme = "everything"
+	workers    theme = "workers"    // all subscriptions are pulled from
+	operations theme = "operations" // much fails, and is redriven, purged and replayed
+)
+
 // actions are what can happen to a store, the frequent ones several times.
 func (w *world) actions() map[string]func(*rapid.T) {
 	all := map[string]func(*rapid.T){"": func(t *rapid.T) { w.check(t) }}
-	add := func(weight int, name string, action func(*rapid.T)) {
-		for i := range weight {
-			all[name+strings.Repeat("'", i)] = action
+	for _, list := range [][]action{w.work(), w.upkeep()} {
+		for _, one := range list {
+			for i := range one.weight {
+				all[one.name+strings.Repeat("'", i)] = one.do
+			}
 		}
 	}
-	for _, one := range w.work() {
-		add(one.weight, one.name, one.do)
-	}
-	add(3, "time passes", w.passTime)
-	add(1, "the clock goes back", w.turnClockBack)
-	add(2, "housekeep", w.housekeep)
-	add(1, "append, and lose the reply", w.appendUnheard)
-	add(1, "create", w.create)
-	add(1, "replace", w.replace)
-	add(1, "delete", w.remove)
-	add(1, "disable", w.disable)
-	add(1, "take or release a lease", w.takeLease)
-	add(1, "apply to a spoilt queue", w.applyToSpoilt)
-	add(1, "read the status", w.readStatus)
-	add(1, "list dead letters", w.listDead)
 	return all
 }
 
@@ -50,11 +46,48 @@ type action struct {
 
 // work is what replicas do all the time, also while another one keeps house.
 func (w *world) work() []action {
+	switch w.theme {
+	case workers:
+		return []action{
+			{3, "append", w.append}, {5, "apply", w.apply}, {1, "pause", w.pause}, {1, "resume", w.resume},
+			{8, "pull", w.pull}, {7, "answer what was pulled", w.answerPulled}, {5, "extend what was pulled", w.extendPulled}, {2, "go on with an operation", w.goOn},
+		}
+	case operations:
+		return []action{
+			{3, "append", w.append}, {5, "apply", w.apply}, {1, "pause", w.pause}, {1, "resume", w.resume}, {5, "claim", w.claim}, {7, "settle", w.settle},
+			{2, "pull", w.pull}, {2, "answer what was pulled", w.answerPulled}, {12, "go on with an operation", w.goOn},
+		}
+	}
 	return []action{
 		{3, "append", w.append}, {4, "apply", w.apply}, {1, "apply what can't be", w.applyWrongly},
 		{1, "apply what was matched earlier", w.applyLate}, {1, "look for due queues", w.lookForDue},
 		{4, "claim", w.claim}, {5, "settle", w.settle}, {1, "pause", w.pause}, {1, "resume", w.resume},
+		{2, "pull", w.pull}, {2, "answer what was pulled", w.answerPulled}, {1, "extend what was pulled", w.extendPulled}, {2, "go on with an operation", w.goOn},
 	}
+}
+
+// upkeep is what happens from time to time.
+func (w *world) upkeep() []action {
+	list := []action{
+		{3, "time passes", w.passTime}, {1, "the clock goes back", w.turnClockBack}, {2, "housekeep", w.housekeep}, {1, "create", w.create}, {1, "replace", w.replace},
+		{1, "delete", w.remove}, {1, "read the status", w.readStatus}, {1, "begin to redrive or purge", w.beginMoving}, {1, "begin to replay", w.beginReplay},
+	}
+	switch w.theme {
+	case workers:
+		return append(list, action{5, "time passes quickly", w.passLittleTime})
+	case operations:
+		return append(list, action{3, "begin to redrive", w.beginMoving}, action{2, "begin another replay", w.beginReplay})
+	}
+	return append(list, []action{
+		{1, "append, and lose the reply", w.appendUnheard}, {1, "disable", w.disable}, {1, "take or release a lease", w.takeLease},
+		{1, "apply to a spoilt queue", w.applyToSpoilt}, {1, "list dead letters", w.listDead},
+	}...)
+}
+
+// passLittleTime lets leases run out and little else.
+func (w *world) passLittleTime(t *rapid.T) {
+	w.m.now += rapid.SampledFrom([]int64{1, 2, 50, 60}).Draw(t, "ms")
+	w.clock.set(w.m.now)
 }
 
 func (w *world) passTime(t *rapid.T) {
@@ -116,6 +149,9 @@ func byID(subs map[string]router.Subscription) []router.Subscription {
 }
 
 func queueOf(s router.Subscription) router.Queue {
+	if s.Sink.Kind == router.PullSink {
+		return s.Queue()
+	}
 	return router.Queue{Subscription: s.ID, Kind: s.Sink.Kind, Enabled: s.Enabled, MaxInFlight: s.Delivery.MaxInFlight, MaxBacklog: s.Delivery.MaxBacklog, Rate: s.Delivery.Rate, Breaker: s.Delivery.Breaker}
 }
 
@@ -163,6 +199,9 @@ func (w *world) match(t *rapid.T, b *router.Batch, sub router.Subscription, reco
 		Queue: queueOf(sub), Take: rapid.IntRange(0, 3).Draw(t, "take"),
 		Lease: rapid.SampledFrom([]time.Duration{1, 50, 3_600_000}).Draw(t, "lease") * time.Millisecond,
 	}
+	if sub.Sink.Kind == router.PullSink {
+		e.Take = 0 // nobody gets those without a receipt
+	}
 	for _, r := range records {
 		before := r.Position == b.From.Position && sub.ID <= b.From.Target
 		after := r.Position == b.To.Position && b.To.Target != "" && sub.ID > b.To.Target
@@ -175,7 +214,7 @@ func (w *world) match(t *rapid.T, b *router.Batch, sub router.Subscription, reco
 		case 1, 2, 3, 4, 5:
 		default:
 			e.Entries = append(e.Entries, r.Position)
-			if sub.Delivery.Ordered {
+			if sub.Ordered() {
 				e.Lanes = append(e.Lanes, r.Event.Lane())
 			}
 		}
@@ -265,7 +304,7 @@ func spoilable(q router.Queue) []string {
 
 func (w *world) lookForDue(t *rapid.T) {
 	p := w.partition(t)
-	kind := rapid.SampledFrom([]router.SinkKind{router.WebhookSink, router.HandlerSink}).Draw(t, "kind")
+	kind := rapid.SampledFrom([]router.SinkKind{router.WebhookSink, router.HandlerSink, router.PullSink}).Draw(t, "kind")
 	limit := rapid.IntRange(1, 5).Draw(t, "limit")
 	due, next := p.dueQueues(w.m.now, kind, limit)
 	gotDue, gotNext, err := w.store.DueQueues(context.Background(), p.number, kind, limit)
@@ -296,7 +335,9 @@ func (w *world) claim(t *rapid.T) {
 // knownQueues are those of the live subscriptions, and those of deleted ones that a slow replica still knows.
 func (w *world) knownQueues(p *modelPartition) (queues []router.Queue) {
 	for _, sub := range w.subscriptions() {
-		queues = append(queues, queueOf(sub))
+		if sub.Sink.Kind != router.PullSink {
+			queues = append(queues, queueOf(sub))
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.gone)) {
 		queues = append(queues, router.Queue{Subscription: id, Kind: router.WebhookSink, Enabled: true, MaxInFlight: 3})
@@ -318,7 +359,9 @@ func (w *world) claimAsModel(t *rapid.T, p *modelPartition, claims []router.Clai
 	w.held = append(w.held, got...)
 	for i := range got {
 		got[i].Permit = ""
-		require.True(t, p.queue(got[i].Queue.Subscription).isNext(got[i].Entry.Position), "what was queued of its lane before it is done")
+		q := p.queue(got[i].Queue.Subscription)
+		require.True(t, q.isNext(got[i].Entry), "what was queued of its lane before it is done")
+		require.True(t, q.isAlone(got[i].Entry), "one of a lane at a time")
 	}
 	require.Equal(t, expected, got)
 	for _, c := range claims {
@@ -331,16 +374,16 @@ func (w *world) claimAsModel(t *rapid.T, p *modelPartition, claims []router.Clai
 // settle reports on some deliveries that were claimed, some of them long ago.
 func (w *world) settle(t *rapid.T) {
 	p := w.partition(t)
-	chosen := map[router.Position]map[string]bool{}
+	chosen := map[router.Entry]map[string]bool{}
 	var settlements []router.Settlement
 	for i, c := range slices.Backward(slices.Clone(w.held)) {
-		if c.Entry.Position.Partition != p.number || chosen[c.Entry.Position][c.Queue.Subscription] || rapid.IntRange(0, 2).Draw(t, "not yet") == 0 {
+		if c.Entry.Position.Partition != p.number || chosen[c.Entry][c.Queue.Subscription] || rapid.IntRange(0, 2).Draw(t, "not yet") == 0 {
 			continue
 		}
-		if chosen[c.Entry.Position] == nil {
-			chosen[c.Entry.Position] = map[string]bool{}
+		if chosen[c.Entry] == nil {
+			chosen[c.Entry] = map[string]bool{}
 		}
-		chosen[c.Entry.Position][c.Queue.Subscription] = true
+		chosen[c.Entry][c.Queue.Subscription] = true
 		settlements = append(settlements, w.settlement(t, c))
 		if rapid.IntRange(0, 9).Draw(t, "told twice") > 0 {
 			w.held = slices.Delete(w.held, i, i+1)
@@ -355,6 +398,9 @@ func (w *world) settlement(t *rapid.T, c router.Claimed) router.Settlement {
 	s := router.Settlement{
 		Claimed: c, Verdict: rapid.SampledFrom([]router.Verdict{router.Delivered, router.Delivered, router.Retrying, router.Dead}).Draw(t, "verdict"),
 		Unstarted: rapid.IntRange(0, 5).Draw(t, "unstarted") == 0,
+	}
+	if w.theme == operations && rapid.Bool().Draw(t, "dies") {
+		s.Verdict, s.Unstarted = router.Dead, false
 	}
 	s.Early = rapid.SampledFrom([]time.Duration{0, 0, 4, 600}).Draw(t, "early") * time.Millisecond
 	if s.Verdict == router.Delivered {

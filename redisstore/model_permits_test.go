@@ -46,6 +46,7 @@ func (m *model) takePermits(c router.Claim) (permits modelPermits) {
 	want := c.Max
 	if m.several() {
 		want = min(want, max(c.Queue.MaxInFlight-len(m.livePermits(c.Queue.Subscription)), 0))
+		m.judge(c.Queue, modelVerdicts{}) // what it knows may be enough since the subscription was replaced
 		want, permits.gate, permits.probing = b.through(m.now, want)
 		permits.gate = min(permits.gate, m.now+1000) // other partitions do not hear when it closes
 	}

@@ -10,17 +10,19 @@ import (
 	"github.com/streamlatch/streamlatch/router"
 )
 
-// modelQueue is a subscription's queue in one partition. A delivery is in one of fresh, waiting, retries and leases, and then done, for good.
+// modelQueue is a subscription's queue in one partition. A delivery is in one of fresh, waiting, retries and leases, and then done, unless it is redriven.
 type modelQueue struct {
-	fresh     []router.Position
-	lane      map[router.Position]string   // of those that were queued when the subscription was ordered
-	first     map[string]router.Position   // of each lane, while it is not done
-	waiting   map[string][]router.Position // behind it, in log order
-	retries   map[router.Position]int64    // when it is due
-	leases    map[router.Position]int64    // when the lease runs out, which also names it
-	attempts  map[router.Position][]router.Attempt
-	enqueued  map[router.Position]bool // all there ever were
-	done      map[router.Position]bool // delivered or dead
+	fresh     []router.Entry
+	lane      map[router.Entry]string   // of those that were queued when the subscription was ordered
+	first     map[string]router.Entry   // of each lane, while it is not done
+	waiting   map[string][]router.Entry // behind it, in log order
+	retries   map[router.Entry]int64    // when it is due, in microseconds: what is put back together keeps its order
+	leases    map[router.Entry]int64    // when the lease runs out, which also names it where nobody pulls
+	receipts  map[router.Entry]modelReceipt
+	attempts  map[router.Entry]modelAttempts
+	enqueued  map[router.Entry]bool // all there ever were
+	putBack   map[router.Entry]bool // by a redrive or a replay, behind what stood there already
+	done      map[router.Entry]bool // delivered or dead
 	delivered int64
 	dead      int64
 	notQueued int64
@@ -30,18 +32,24 @@ type modelQueue struct {
 	lastError string
 }
 
+// modelAttempts are those that a delivery has behind it: how many of them its schedule has seen, and all that are recorded.
+type modelAttempts struct {
+	count int
+	list  []router.Attempt
+}
+
 func (p *modelPartition) queue(id string) *modelQueue {
 	if p.queues[id] == nil {
 		p.queues[id] = &modelQueue{
-			retries: map[router.Position]int64{}, leases: map[router.Position]int64{}, attempts: map[router.Position][]router.Attempt{},
-			enqueued: map[router.Position]bool{}, done: map[router.Position]bool{},
-			lane: map[router.Position]string{}, first: map[string]router.Position{}, waiting: map[string][]router.Position{},
+			retries: map[router.Entry]int64{}, leases: map[router.Entry]int64{}, receipts: map[router.Entry]modelReceipt{}, attempts: map[router.Entry]modelAttempts{},
+			enqueued: map[router.Entry]bool{}, putBack: map[router.Entry]bool{}, done: map[router.Entry]bool{},
+			lane: map[router.Entry]string{}, first: map[string]router.Entry{}, waiting: map[string][]router.Entry{},
 		}
 	}
 	return p.queues[id]
 }
 
-func (q *modelQueue) outstanding() []router.Position {
+func (q *modelQueue) outstanding() []router.Entry {
 	all := slices.Clone(q.fresh)
 	for _, behind := range q.waiting {
 		all = append(all, behind...)
@@ -51,28 +59,33 @@ func (q *modelQueue) outstanding() []router.Position {
 }
 
 // due returns what of a set is due, the longest due first.
-func due(set map[router.Position]int64, now int64) []router.Position {
-	var list []router.Position
-	for position, at := range set {
+func (q *modelQueue) due(set map[router.Entry]int64, now int64) []router.Entry {
+	var list []router.Entry
+	for entry, at := range set {
 		if at <= now {
-			list = append(list, position)
+			list = append(list, entry)
 		}
 	}
-	slices.SortFunc(list, func(a, b router.Position) int {
-		return cmp.Or(cmp.Compare(set[a], set[b]), compareText(a.ID()+"#", b.ID()+"#")) // as Redis orders equal scores
+	slices.SortFunc(list, func(a, b router.Entry) int {
+		return cmp.Or(cmp.Compare(set[a], set[b]), compareText(q.name(a), q.name(b))) // as Redis orders equal scores
 	})
 	return list
 }
 
+// micros are microseconds of a time in milliseconds, as retries have them; millis is the way back, rounded as the scripts do it.
+func micros(ms int64) int64 { return 1000 * ms }
+
+func millis(us int64) int64 { return (us + 500) / 1000 }
+
 // compareText orders as Redis orders the members of a sorted set.
 func compareText(a, b string) int { return strings.Compare(a, b) }
 
-func deadMember(d router.DeadLetter) string {
-	return d.Position.ID() + " " + cmp.Or(d.Subscription, "log")
+func (n deadName) String() string {
+	return n.entry.Position.ID() + n.entry.Suffix + " " + cmp.Or(n.subscription, "log")
 }
 
 // first is when the first of a set is due; ok is false for an empty one.
-func first(set map[router.Position]int64) (at int64, ok bool) {
+func first(set map[router.Entry]int64) (at int64, ok bool) {
 	for _, t := range set {
 		if !ok || t < at {
 			at, ok = t, true
@@ -93,7 +106,7 @@ func (p *modelPartition) enqueue(now int64, e router.Enqueue, applied *router.Ap
 	if e.Lanes != nil {
 		e.Take = 0 // claims look at lanes
 		for i, position := range e.Entries {
-			q.lane[position] = e.Lanes[i]
+			q.lane[router.Entry{Position: position}] = e.Lanes[i]
 		}
 	}
 	if _, paused := p.paused[e.Queue.Subscription]; len(q.fresh) == 0 && !paused {
@@ -104,12 +117,13 @@ func (p *modelPartition) enqueue(now int64, e router.Enqueue, applied *router.Ap
 	taken := min(room, e.Take, len(e.Entries))
 	expires := now + e.Lease.Milliseconds()
 	for i, position := range e.Entries {
-		q.enqueued[position] = true
+		entry := router.Entry{Position: position}
+		q.enqueued[entry] = true
 		if i < taken {
-			q.leases[position] = expires
-			applied.Claimed = append(applied.Claimed, claimedAs(e.Queue, position, 1, expires))
+			q.leases[entry] = expires
+			applied.Claimed = append(applied.Claimed, claimedAs(e.Queue, entry, 1, expires))
 		} else {
-			q.fresh = append(q.fresh, position)
+			q.fresh = append(q.fresh, entry)
 		}
 	}
 	if room == 0 || len(e.Entries) == 0 {
@@ -132,16 +146,17 @@ func (p *modelPartition) withinCap(now int64, q *modelQueue, e router.Enqueue) [
 	}
 	fit := min(max(e.Queue.MaxBacklog-len(q.outstanding()), 0), len(e.Entries))
 	for _, position := range e.Entries[fit:] {
-		delete(q.lane, position)
-		p.bury(now, deadName{position, e.Queue.Subscription}, []router.Attempt{{At: time.UnixMilli(now).UTC(), Outcome: router.OutcomeBacklogFull}})
+		entry := router.Entry{Position: position}
+		delete(q.lane, entry)
+		p.bury(now, deadName{entry, e.Queue.Subscription}, []router.Attempt{{At: time.UnixMilli(now).UTC(), Outcome: router.OutcomeBacklogFull}})
 		q.dead++
 		q.overCap++
 	}
 	return e.Entries[:fit]
 }
 
-func claimedAs(q router.Queue, position router.Position, attempt int, expires int64) router.Claimed {
-	return router.Claimed{Queue: q, Entry: router.Entry{Position: position}, Attempt: attempt, Lease: decimal(expires), Name: position.ID()}
+func claimedAs(q router.Queue, entry router.Entry, attempt int, expires int64) router.Claimed {
+	return router.Claimed{Queue: q, Entry: entry, Attempt: attempt, Lease: decimal(expires), Name: entry.Position.ID() + entry.Suffix}
 }
 
 func (p *modelPartition) lookNoLaterThan(q router.Queue, at int64) {
@@ -158,6 +173,7 @@ func (p *modelPartition) reschedule(queue router.Queue, now, gate int64) (next i
 	next, work = first(q.leases)
 	if len(q.leases) < queue.MaxInFlight {
 		at, ok := first(q.retries)
+		at = millis(at)
 		if len(q.fresh) > 0 {
 			at, ok = now, true
 		}
@@ -228,10 +244,10 @@ func (p *modelPartition) dueQueues(now int64, kind router.SinkKind, limit int) (
 func (p *modelPartition) claim(now int64, c router.Claim, permits modelPermits, b *modelBreaker) (claimed []router.Claimed) {
 	q := p.queue(c.Queue.Subscription)
 	expires := now + c.Lease.Milliseconds()
-	take := func(position router.Position) {
-		q.leases[position] = expires
-		one := claimedAs(c.Queue, position, q.tried(position)+1, expires)
-		one.Date, one.Name = permits.date, q.name(position)
+	take := func(entry router.Entry) {
+		q.leases[entry] = expires
+		one := claimedAs(c.Queue, entry, q.attempts[entry].count+1, expires)
+		one.Date, one.Name = permits.date, q.name(entry)
 		claimed = append(claimed, one)
 	}
 	if p.stands(c.Queue.Subscription) {
@@ -249,80 +265,102 @@ func (p *modelPartition) claim(now int64, c router.Claim, permits modelPermits, 
 
 // take: first leases that ran out, each counting as an attempt that did not come to an end; then retries that are due and fresh deliveries, each
 // half of the room where both could fill it.
-func (q *modelQueue) take(now int64, want, maxInFlight int, take func(router.Position)) {
-	expired := due(q.leases, now)
+func (q *modelQueue) take(now int64, want, maxInFlight int, take func(router.Entry)) {
+	expired := q.due(q.leases, now)
 	expired = expired[:min(want, len(expired))]
 	room := min(want-len(expired), maxInFlight-len(q.leases))
-	for _, position := range expired {
-		q.attempts[position] = append(q.attempts[position], router.Attempt{At: time.UnixMilli(now).UTC(), Outcome: router.OutcomeExpired})
-		take(position)
+	for _, entry := range expired {
+		q.failed(entry, router.Attempt{At: time.UnixMilli(now).UTC(), Outcome: router.OutcomeExpired})
+		take(entry)
 	}
 	if room < 1 {
 		return
 	}
-	retries := due(q.retries, now)
+	retries := q.due(q.retries, micros(now))
 	retries = retries[:min(len(retries), room-min(len(q.fresh), room/2))]
-	for _, position := range retries {
-		delete(q.retries, position)
-		take(position)
+	for _, entry := range retries {
+		delete(q.retries, entry)
+		take(entry)
 	}
 	for room -= len(retries); room > 0 && len(q.fresh) > 0; {
-		position := q.fresh[0]
+		entry := q.fresh[0]
 		q.fresh = slices.Clone(q.fresh[1:])
-		if q.goesFirst(position) {
-			take(position)
+		if q.goesFirst(entry) {
+			take(entry)
 			room--
 		}
 	}
 }
 
+// failed records an attempt.
+func (q *modelQueue) failed(entry router.Entry, a router.Attempt) {
+	old := q.attempts[entry]
+	q.attempts[entry] = modelAttempts{old.count + 1, append(slices.Clip(old.list), a)}
+}
+
 // goesFirst: of a lane one delivery at a time is under way or waits for another attempt; the others wait behind it.
-func (q *modelQueue) goesFirst(position router.Position) bool {
-	lane, ok := q.lane[position]
+func (q *modelQueue) goesFirst(entry router.Entry) bool {
+	lane, ok := q.lane[entry]
 	if !ok {
 		return true
 	}
 	if _, taken := q.first[lane]; taken {
-		q.waiting[lane] = append(q.waiting[lane], position)
+		q.waiting[lane] = append(slices.Clip(q.waiting[lane]), entry)
+		slices.SortFunc(q.waiting[lane], func(a, b router.Entry) int {
+			return cmp.Or(a.Position.Compare(b.Position), compareText(q.name(a), q.name(b)))
+		})
 		return false
 	}
-	q.first[lane] = position
+	q.first[lane] = entry
 	return true
 }
 
 // advance: when the first of a lane is done, the next one comes forward.
-func (q *modelQueue) advance(now int64, position router.Position) {
-	lane, ok := q.lane[position]
+func (q *modelQueue) advance(now int64, entry router.Entry) {
+	lane, ok := q.lane[entry]
 	switch behind := q.waiting[lane]; {
-	case !ok:
+	case !ok || q.first[lane] != entry:
 	case len(behind) == 0:
 		delete(q.first, lane)
 		delete(q.waiting, lane)
 	default:
-		q.first[lane], q.waiting[lane], q.retries[behind[0]] = behind[0], behind[1:], now
+		q.first[lane], q.waiting[lane], q.retries[behind[0]] = behind[0], behind[1:], micros(now)
 	}
 }
 
 // name is how the delivery is called in the queue.
-func (q *modelQueue) name(position router.Position) string {
-	if lane, ok := q.lane[position]; ok {
-		return position.ID() + "#" + lane
+func (q *modelQueue) name(entry router.Entry) string {
+	if lane, ok := q.lane[entry]; ok {
+		return entry.Position.ID() + entry.Suffix + "#" + lane
 	}
-	return position.ID()
+	return entry.Position.ID() + entry.Suffix
 }
 
-// isNext tells whether all that was queued of its lane before it is done.
-func (q *modelQueue) isNext(position router.Position) bool {
+// isNext tells whether all that was queued of its lane before it is done. What was put back does not count: it comes too late for some, and before what is fresh.
+func (q *modelQueue) isNext(entry router.Entry) bool {
+	if q.putBack[entry] {
+		return true
+	}
 	for other := range q.enqueued {
-		if lane, ok := q.lane[position]; ok && q.lane[other] == lane && other.Compare(position) < 0 && !q.done[other] {
+		if lane, ok := q.lane[entry]; ok && q.lane[other] == lane && other.Position.Compare(entry.Position) < 0 && !q.done[other] && !q.putBack[other] {
 			return false
 		}
 	}
 	return true
 }
 
-// tried is how many attempts at a delivery there were.
-func (q *modelQueue) tried(position router.Position) int { return len(q.attempts[position]) }
+// isAlone tells whether nothing else of its lane is under way or waits for another attempt.
+func (q *modelQueue) isAlone(entry router.Entry) bool {
+	lane, ok := q.lane[entry]
+	for _, set := range []map[router.Entry]int64{q.leases, q.retries} {
+		for other := range set {
+			if of, laned := q.lane[other]; ok && laned && of == lane && other != entry {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // settle: only who holds a delivery's lease decides what becomes of it, and what is done never comes back. Of a deleted subscription nothing is
 // decided any more: its deliveries are dropped.
@@ -389,42 +427,41 @@ func groups(settlements []router.Settlement) (list [][]router.Settlement) {
 }
 
 func (p *modelPartition) settle(now int64, s router.Settlement) (held bool) {
-	q, position := p.queue(s.Claimed.Queue.Subscription), s.Claimed.Entry.Position
-	expires, held := q.leases[position]
-	if _, gone := p.gone[s.Claimed.Queue.Subscription]; gone || !held || decimal(expires) != s.Claimed.Lease {
+	q, entry := p.queue(s.Claimed.Queue.Subscription), s.Claimed.Entry
+	if _, gone := p.gone[s.Claimed.Queue.Subscription]; gone || !q.isLeased(now, entry, s.Claimed.Lease) {
 		return false
 	}
-	delete(q.leases, position)
+	delete(q.leases, entry)
+	delete(q.receipts, entry)
 	switch {
 	case s.Unstarted:
-		q.retries[position] = now
+		q.retries[entry] = micros(now)
 	case s.Verdict == router.Delivered:
 		q.delivered++
 		q.success = now
-		q.finish(position)
-		q.advance(now, position)
+		q.finish(entry)
+		q.advance(now, entry)
 	case s.Verdict == router.Dead:
 		q.fail(now, s)
 		q.dead++
-		p.bury(now, deadName{position, s.Claimed.Queue.Subscription}, q.attempts[position])
-		q.finish(position)
-		q.advance(now, position)
+		p.bury(now, deadName{entry, s.Claimed.Queue.Subscription}, q.attempts[entry].list)
+		q.finish(entry)
+		q.advance(now, entry)
 	default:
 		q.fail(now, s)
-		q.retries[position] = now + s.After.Milliseconds()
+		q.retries[entry] = micros(now + s.After.Milliseconds())
 	}
 	return true
 }
 
 func (q *modelQueue) fail(now int64, s router.Settlement) {
-	position := s.Claimed.Entry.Position
-	q.attempts[position] = append(q.attempts[position], s.Attempt)
+	q.failed(s.Claimed.Entry, s.Attempt)
 	q.failure, q.lastError = now, lastError(s.Attempt)
 }
 
-func (q *modelQueue) finish(position router.Position) {
-	q.done[position] = true
-	delete(q.attempts, position)
+func (q *modelQueue) finish(entry router.Entry) {
+	q.done[entry] = true
+	delete(q.attempts, entry)
 }
 
 // lastError is how a status tells of a failure.
@@ -463,8 +500,8 @@ func (m *model) status(id string) (s router.SubscriptionStatus) {
 		if before := s.LastFailure; later(before, q.failure) != before {
 			s.LastFailure, s.LastError = later(before, q.failure), q.lastError
 		}
-		for _, position := range q.outstanding() {
-			if at := position.AcceptedAt(); s.OldestPending.IsZero() || at.Before(s.OldestPending) {
+		for _, entry := range q.outstanding() {
+			if at := entry.Position.AcceptedAt(); s.OldestPending.IsZero() || at.Before(s.OldestPending) {
 				s.OldestPending = at
 			}
 		}

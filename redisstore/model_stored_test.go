@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,9 @@ type stored struct {
 	Queues   map[string]storedQueue // those that hold anything
 	Ready    map[string]int64
 	Handlers map[string]int64
+	Pulls    map[string]int64
 	Dead     map[string]int64
+	Letters  map[string]string // outcomes of the attempts
 	Paused   map[string]string
 	Open     map[string]string
 	Gone     map[string]string // and the last ID that may still be queued
@@ -35,6 +38,7 @@ type storedQueue struct {
 	Retries  map[string]int64
 	Leases   map[string]int64
 	Attempts map[string]string // number, and outcomes
+	Receipts map[string]string
 	Counters map[string]string
 	Permits  map[string]int64
 	Rate     map[string]int64
@@ -59,6 +63,8 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 	pipe := w.raw.Pipeline()
 	state, log := pipe.HGetAll(ctx, key("state")), pipe.XRange(ctx, key("log"), "-", "+")
 	ready, handlers := pipe.ZRangeWithScores(ctx, key("ready"), 0, -1), pipe.ZRangeWithScores(ctx, key("handlers"), 0, -1)
+	letters := pipe.HGetAll(ctx, key("dead"))
+	pulls := pipe.ZRangeWithScores(ctx, key("pulls"), 0, -1)
 	copies, holds := pipe.HGetAll(ctx, key("copies")), pipe.HGetAll(ctx, key("holds"))
 	paused, open := pipe.HGetAll(ctx, key("paused")), pipe.HGetAll(ctx, key("open"))
 	dead, gone := pipe.ZRangeWithScores(ctx, key("dead_at"), 0, -1), pipe.HGetAll(ctx, key("gone"))
@@ -71,7 +77,10 @@ func (w *world) look(t require.TestingT, partition int) (stored, retained) {
 
 	s := stored{
 		Cursor: state.Val()["cursor"], Target: state.Val()["target"], Stored: integer(state.Val()["stored"]), Routed: integer(state.Val()["routed"]),
-		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Dead: scores(dead.Val()), Gone: gone.Val(), Paused: paused.Val(), Open: open.Val(), Queues: map[string]storedQueue{},
+		Ready: scores(ready.Val()), Handlers: scores(handlers.Val()), Pulls: scores(pulls.Val()), Dead: scores(dead.Val()), Gone: gone.Val(), Paused: paused.Val(), Open: open.Val(), Letters: map[string]string{}, Queues: map[string]storedQueue{},
+	}
+	for name, text := range letters.Val() {
+		_, s.Letters[name], _ = strings.Cut(summary(text), " ")
 	}
 	for id, read := range queues {
 		s.add(id, read())
@@ -86,12 +95,16 @@ func (w *world) lookAtQueue(ctx context.Context, pipe redis.Pipeliner, key func(
 	permits, rate := pipe.ZRangeWithScores(ctx, key("p:"+id), 0, -1), pipe.MGet(ctx, key("n:"+id))
 	return func() storedQueue {
 		q := storedQueue{
-			Fresh: fresh.Val(), Retries: scores(retries.Val()), Leases: scores(leases.Val()), Attempts: attempts.Val(), Counters: counters.Val(),
+			Fresh: fresh.Val(), Retries: microScores(retries.Val()), Leases: scores(leases.Val()), Attempts: map[string]string{}, Receipts: map[string]string{}, Counters: counters.Val(),
 			Permits: scores(permits.Val()), Rate: w.m.rates[id].count(w.m.now, rateOf(rate.Val()[0])), Breaker: breaker.Val(), Lanes: lanes.Val(), Waiting: waiting.Val(),
 		}
 		delete(q.Counters, "popped") // how the script finds its place again, which nobody else sees
-		for entry, text := range q.Attempts {
-			q.Attempts[entry] = summary(text)
+		for field, text := range attempts.Val() {
+			if entry, ok := strings.CutSuffix(field, " receipt"); ok {
+				q.Receipts[entry] = text
+			} else {
+				q.Attempts[field] = summary(text)
+			}
 		}
 		return q
 	}
@@ -99,7 +112,7 @@ func (w *world) lookAtQueue(ctx context.Context, pipe redis.Pipeliner, key func(
 
 // add takes a queue in unless it is empty.
 func (s *stored) add(id string, q storedQueue) {
-	if len(q.Fresh)+len(q.Retries)+len(q.Leases)+len(q.Attempts)+len(q.Counters)+len(q.Permits)+len(q.Rate)+len(q.Breaker)+len(q.Lanes)+len(q.Waiting) > 0 {
+	if len(q.Fresh)+len(q.Retries)+len(q.Leases)+len(q.Attempts)+len(q.Receipts)+len(q.Counters)+len(q.Permits)+len(q.Rate)+len(q.Breaker)+len(q.Lanes)+len(q.Waiting) > 0 {
 		s.Queues[id] = q
 	}
 }
@@ -149,8 +162,8 @@ func (w *world) retained(t require.TestingT, partition int, horizon string, log 
 // expected is what the model wants a partition to hold.
 func (w *world) expected(p *modelPartition) stored {
 	s := stored{
-		Stored: int64(len(p.log)), Routed: p.routed, Gone: map[string]string{}, Paused: map[string]string{}, Open: map[string]string{}, Queues: map[string]storedQueue{},
-		Ready: p.schedules[router.WebhookSink], Handlers: p.schedules[router.HandlerSink], Dead: map[string]int64{},
+		Stored: int64(len(p.log)), Routed: p.routed, Gone: map[string]string{}, Paused: map[string]string{}, Open: map[string]string{}, Letters: map[string]string{}, Queues: map[string]storedQueue{},
+		Ready: p.schedules[router.WebhookSink], Handlers: p.schedules[router.HandlerSink], Pulls: p.schedules[router.PullSink], Dead: map[string]int64{},
 	}
 	if p.cursor.Position.MS > 0 {
 		s.Cursor, s.Target = p.cursor.Position.ID(), p.cursor.Target
@@ -166,8 +179,8 @@ func (w *world) expected(p *modelPartition) stored {
 	for id, pause := range p.paused {
 		s.Paused[id] = decimal(pause.Since.UnixMilli()) + " " + string(pause.Reason)
 	}
-	for _, letter := range p.dead {
-		s.Dead[deadMember(letter)] = letter.At.UnixMilli()
+	for name, letter := range p.dead {
+		s.Dead[name.String()], s.Letters[name.String()] = letter.At.UnixMilli(), outcomes(letter.Attempts)
 	}
 	for id := range p.queues {
 		q := p.queue(id).expected()
@@ -184,23 +197,22 @@ func (w *world) expected(p *modelPartition) stored {
 }
 
 func (q *modelQueue) expected() storedQueue {
-	s := storedQueue{Fresh: []string{}, Retries: q.names(q.retries), Leases: q.names(q.leases), Lanes: map[string]string{}, Waiting: []string{}, Attempts: map[string]string{}, Counters: map[string]string{}, Permits: map[string]int64{}, Rate: map[string]int64{}, Breaker: map[string]string{}}
-	for _, position := range q.fresh {
-		s.Fresh = append(s.Fresh, q.name(position))
+	s := storedQueue{Fresh: []string{}, Retries: q.named(q.retries), Leases: q.named(q.leases), Lanes: map[string]string{}, Waiting: []string{}, Attempts: map[string]string{}, Receipts: map[string]string{}, Counters: map[string]string{}, Permits: map[string]int64{}, Rate: map[string]int64{}, Breaker: map[string]string{}}
+	for _, entry := range q.fresh {
+		s.Fresh = append(s.Fresh, q.name(entry))
 	}
-	for lane, position := range q.first {
-		s.Lanes[lane] = q.name(position)
+	for lane, entry := range q.first {
+		s.Lanes[lane] = q.name(entry)
 		for _, behind := range q.waiting[lane] {
-			s.Waiting = append(s.Waiting, fmt.Sprintf("%s %020d-%020d %s", lane, behind.MS, behind.Seq, q.name(behind)))
+			s.Waiting = append(s.Waiting, fmt.Sprintf("%s %020d-%020d %s", lane, behind.Position.MS, behind.Position.Seq, q.name(behind)))
 		}
 	}
 	slices.Sort(s.Waiting)
-	for position, attempts := range q.attempts {
-		words := []string{strconv.Itoa(len(attempts))}
-		for _, a := range attempts {
-			words = append(words, string(a.Outcome))
-		}
-		s.Attempts[q.name(position)] = strings.Join(words, " ")
+	for entry, attempts := range q.attempts {
+		s.Attempts[q.name(entry)] = strings.TrimSpace(strconv.Itoa(attempts.count) + " " + outcomes(attempts.list))
+	}
+	for entry, r := range q.receipts {
+		s.Receipts[q.name(entry)] = r.String()
 	}
 	for name, n := range map[string]int64{"delivered": q.delivered, "dead": q.dead, "not_queued": q.notQueued, "over_cap": q.overCap, "last_success": q.success, "last_failure": q.failure} {
 		if n != 0 {
@@ -213,12 +225,40 @@ func (q *modelQueue) expected() storedQueue {
 	return s
 }
 
-func (q *modelQueue) names(set map[router.Position]int64) map[string]int64 {
+func outcomes(attempts []router.Attempt) string {
+	words := make([]string, len(attempts))
+	for i, a := range attempts {
+		words[i] = string(a.Outcome)
+	}
+	return strings.Join(words, " ")
+}
+
+// names are what the outstanding deliveries of an event are called.
+func (q *modelQueue) names(position router.Position) (names []string) {
+	for _, entry := range q.outstanding() {
+		if entry.Position == position {
+			names = append(names, q.name(entry))
+		}
+	}
+	return names
+}
+
+func (q *modelQueue) named(set map[router.Entry]int64) map[string]int64 {
 	named := make(map[string]int64, len(set))
-	for position, at := range set {
-		named[q.name(position)] = at
+	for entry, at := range set {
+		named[q.name(entry)] = at
 	}
 	return named
+}
+
+// microScores are the scores in microseconds.
+func microScores(members []redis.Z) map[string]int64 {
+	set := make(map[string]int64, len(members))
+	for _, z := range members {
+		name, _ := z.Member.(string)
+		set[name] = int64(math.Round(1000 * z.Score))
+	}
+	return set
 }
 
 func scores(members []redis.Z) map[string]int64 {

@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -24,7 +25,9 @@ type model struct {
 	permits       map[string]map[string]int64    // subscription → permit → when it runs out; with several partitions only
 	rates         map[string]modelRate           // subscription → permits of its rate that count, by date
 	breakers      map[string]*modelBreaker
-	snapshots     []modelSnapshot // what a replica may know, the newest last
+	snapshots     []modelSnapshot   // what a replica may know, the newest last
+	operations    []*modelOperation // those under way
+	replays       int64             // ever begun
 }
 
 // modelSnapshot is what a replica read of the definitions at some time.
@@ -44,6 +47,7 @@ type modelPartition struct {
 	number    int
 	log       []router.Record // all that was ever accepted
 	known     map[[16]byte]knownEvent
+	ring      [3]int64 // the half windows that are known
 	cursor    router.Cursor
 	token     string
 	changes   []modelChange
@@ -64,9 +68,9 @@ type knownEvent struct {
 	position    router.Position
 }
 
-// deadName is an event and the subscription that did not get it, "" for the log itself.
+// deadName is a delivery that failed: its entry, and the subscription that did not get it, "" for the log itself.
 type deadName struct {
-	position     router.Position
+	entry        router.Entry
 	subscription string
 }
 
@@ -79,7 +83,7 @@ func newModel(now int64, partitions int, dedupeWindow, deadRetention time.Durati
 		m.partitions = append(m.partitions, &modelPartition{
 			number: n, cursor: router.Cursor{Position: router.Position{Partition: n}}, known: map[[16]byte]knownEvent{},
 			queues: map[string]*modelQueue{}, dead: map[deadName]router.DeadLetter{}, gone: map[string]router.Position{}, paused: map[string]router.Pause{},
-			schedules: map[router.SinkKind]map[string]int64{router.WebhookSink: {}, router.HandlerSink: {}},
+			schedules: map[router.SinkKind]map[string]int64{router.WebhookSink: {}, router.HandlerSink: {}, router.PullSink: {}},
 		})
 	}
 	return m
@@ -96,8 +100,9 @@ func (m *model) append(events []router.Event) []router.Appended {
 
 func (p *modelPartition) append(now int64, window time.Duration, e router.Event) router.Appended {
 	position := p.next(now)
+	p.rotate(now, window)
 	half := position.MS / (window.Milliseconds() / 2)
-	if known, ok := p.known[e.DedupeKey()]; ok && half-known.half <= 2 {
+	if known, ok := p.known[e.DedupeKey()]; ok && half-known.half <= 2 && p.ring[known.half%3] == known.half {
 		if known.fingerprint != e.Fingerprint() {
 			return router.Appended{Position: known.position, Err: router.Errorf(router.IDReused, "")}
 		}
@@ -106,6 +111,12 @@ func (p *modelPartition) append(now int64, window time.Duration, e router.Event)
 	p.known[e.DedupeKey()] = knownEvent{half: half, fingerprint: e.Fingerprint(), position: position}
 	p.log = append(p.log, router.Record{Position: position, Event: e})
 	return router.Appended{Position: position}
+}
+
+// rotate forgets the half window in whose place a new one comes, wherever the clock goes after that.
+func (p *modelPartition) rotate(now int64, window time.Duration) {
+	half := max(now, p.end().MS) / (window.Milliseconds() / 2)
+	p.ring[half%3] = half
 }
 
 // next is the position that an event accepted now gets.
@@ -149,7 +160,7 @@ func (m *model) apply(b router.Batch) router.Applied {
 		p.enqueue(m.now, e, &applied)
 	}
 	for _, misfit := range b.Misfits {
-		p.bury(m.now, deadName{misfit.Position, misfit.Subscription}, []router.Attempt{{At: time.UnixMilli(0).UTC(), Outcome: router.Outcome(misfit.Reason)}})
+		p.bury(m.now, deadName{router.Entry{Position: misfit.Position}, misfit.Subscription}, []router.Attempt{{At: time.UnixMilli(0).UTC(), Outcome: router.Outcome(misfit.Reason)}})
 	}
 	p.cursor = b.To
 	p.routed += int64(b.Events)
@@ -167,11 +178,11 @@ func (p *modelPartition) precedesChanges(b router.Batch) bool {
 // bury makes a dead letter.
 func (p *modelPartition) bury(now int64, name deadName, attempts []router.Attempt) {
 	letter := router.DeadLetter{
-		Subscription: name.subscription, Position: name.position, At: time.UnixMilli(now).UTC(), Event: p.event(name.position),
+		Subscription: name.subscription, Position: name.entry.Position, At: time.UnixMilli(now).UTC(), Event: p.event(name.entry.Position),
 		Reason: string(attempts[len(attempts)-1].Outcome), Attempts: attempts,
 	}
 	if name.subscription != "" {
-		letter.ID = router.DeliveryID(name.subscription, router.Entry{Position: name.position})
+		letter.ID = router.DeliveryID(name.subscription, name.entry)
 	}
 	p.dead[name] = letter
 }
@@ -212,10 +223,10 @@ func (p *modelPartition) purge(id string) (forgotten bool) {
 		return false
 	}
 	q := p.queue(id)
-	for _, position := range q.outstanding() {
-		q.finish(position)
+	for _, entry := range q.outstanding() {
+		q.finish(entry)
 	}
-	q.fresh, q.retries, q.leases, q.waiting = nil, map[router.Position]int64{}, map[router.Position]int64{}, map[string][]router.Position{}
+	q.fresh, q.retries, q.leases, q.waiting = nil, map[router.Entry]int64{}, map[router.Entry]int64{}, map[string][]router.Entry{}
 	if last.Compare(p.applied()) > 0 {
 		return false
 	}
@@ -268,13 +279,11 @@ func (p *modelPartition) releaseLease(replica string) {
 func (m *model) deadLetters(f router.DeadLetterFilter) []router.DeadLetter {
 	letters := []router.DeadLetter{}
 	for _, p := range m.partitions {
-		mine := slices.SortedFunc(maps.Values(p.dead), func(a, b router.DeadLetter) int {
-			if c := b.At.Compare(a.At); c != 0 {
-				return c
-			}
-			return compareText(deadMember(b), deadMember(a))
+		mine := slices.SortedFunc(maps.Keys(p.dead), func(a, b deadName) int {
+			return cmp.Or(p.dead[b].At.Compare(p.dead[a].At), compareText(b.String(), a.String()))
 		})
-		for _, d := range mine {
+		for _, name := range mine {
+			d := p.dead[name]
 			if (f.Subscription == "" || f.Subscription == d.Subscription) && (f.Reason == "" || f.Reason == d.Reason) &&
 				!d.At.Before(f.From) && (f.To.IsZero() || d.At.Before(f.To)) {
 				letters = append(letters, d)

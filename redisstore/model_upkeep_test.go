@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/streamlatch/streamlatch/redisstore"
 	"github.com/streamlatch/streamlatch/router"
 )
 
@@ -72,11 +73,15 @@ func (w *world) create(t *rapid.T) {
 	w.lastMade = max(w.m.now, w.lastMade) + 1 // so that ids are in the order of their creation
 	w.m.now = w.lastMade
 	w.clock.set(w.m.now)
-	kind := rapid.SampledFrom([]router.SinkKind{router.WebhookSink, router.WebhookSink, router.HandlerSink}).Draw(t, "kind")
+	kind := rapid.SampledFrom([]router.SinkKind{router.WebhookSink, router.WebhookSink, router.HandlerSink, router.PullSink}).Draw(t, "kind")
+	if w.theme == workers {
+		kind = router.PullSink
+	}
 	sub, err := w.store.CreateSubscription(context.Background(), w.definition(t, fmt.Sprint("s", w.created), kind))
 	require.NoError(t, err)
 	require.Equal(t, w.m.version+1, sub.Version)
 	w.m.define(sub)
+	w.m.partitions[redisstore.Home(w.store, sub.ID)].queue(sub.ID) // so that its permits and its breaker are looked at
 	w.readDefinitions(t, sub.Version-1, []router.Subscription{sub}, nil)
 }
 
@@ -87,6 +92,9 @@ func (w *world) definition(t *rapid.T, name string, kind router.SinkKind) router
 	}
 	if kind == router.WebhookSink {
 		sub.Sink.URL, sub.Sink.Mode = "http://127.0.0.1:1/", router.Structured
+	}
+	if kind == router.PullSink {
+		sub.Sink = router.Sink{Kind: kind, Lease: router.DefaultPullLease, MaxAttempts: 5}
 	}
 	sub.Delivery.Rate = rapid.SampledFrom([]router.Rate{
 		{}, {}, {Limit: 1, Per: router.Duration(time.Second)}, {Limit: 4, Per: router.Duration(time.Second)}, {Limit: 2, Per: router.Duration(time.Hour)},
@@ -255,7 +263,7 @@ func (w *world) partitionStatus(p *modelPartition) router.PartitionStatus {
 	log := w.seen[p.number].log
 	s := router.PartitionStatus{
 		Partition: p.number, Cursor: p.cursor.Position, Events: int64(len(log)), Oldest: router.Position{Partition: p.number}, End: router.Position{Partition: p.number},
-		Backlog: int64(len(p.schedules[router.WebhookSink]) + len(p.schedules[router.HandlerSink])),
+		Backlog: int64(len(p.schedules[router.WebhookSink]) + len(p.schedules[router.HandlerSink]) + len(p.schedules[router.PullSink])),
 	}
 	if len(log) > 0 {
 		s.Oldest, s.End = log[0], log[len(log)-1]
@@ -308,6 +316,7 @@ func (w *world) finish(t *rapid.T) {
 		}
 		delete(w.m.breakers, sub.ID)
 	}
+	w.endOperations(t)
 	for _, p := range w.m.partitions {
 		w.applyRest(t, p)
 		w.drain(t, p)
@@ -334,6 +343,7 @@ func (w *world) finish(t *rapid.T) {
 		require.Empty(t, kept.copies)
 		require.Empty(t, found.Ready)
 		require.Empty(t, found.Handlers)
+		require.Empty(t, found.Pulls)
 		require.Empty(t, found.Gone)
 		require.Empty(t, found.Dead)
 	}
@@ -356,7 +366,9 @@ func (w *world) drain(t *rapid.T, p *modelPartition) {
 		require.Less(t, rounds, 1000, "the schedules never run dry")
 		idle := true
 		wait := time.Duration(-1)
-		for _, kind := range []router.SinkKind{router.WebhookSink, router.HandlerSink} {
+		w.m.now++ // what is put back is due at a fraction of a millisecond, which comes before the next one only if the clock went back
+		w.clock.set(w.m.now)
+		for _, kind := range []router.SinkKind{router.WebhookSink, router.HandlerSink, router.PullSink} {
 			due, next, err := w.store.DueQueues(context.Background(), p.number, kind, 100)
 			require.NoError(t, err)
 			if next >= 0 && (wait < 0 || next < wait) {
@@ -380,16 +392,21 @@ func (w *world) drain(t *rapid.T, p *modelPartition) {
 }
 
 // deliver delivers what it can of some queues, and tells whether it knows any of them.
-func (w *world) deliver(t *rapid.T, p *modelPartition, due []string) bool {
+func (w *world) deliver(t *rapid.T, p *modelPartition, due []string) (pulls bool) {
 	var claims []router.Claim
 	for _, id := range due {
 		if _, ok := w.m.subs[id]; !ok {
 			continue // deleted: nobody knows it any more
 		}
+		if w.m.subs[id].Sink.Kind == router.PullSink {
+			w.drainPulls(t, p, w.m.subs[id])
+			pulls = true
+			continue
+		}
 		claims = append(claims, router.Claim{Queue: queueOf(w.m.subs[id]), Max: 100, Lease: time.Minute})
 	}
 	if len(claims) == 0 {
-		return false
+		return pulls
 	}
 	before := len(w.held)
 	w.claimAsModel(t, p, claims)

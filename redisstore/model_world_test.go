@@ -25,8 +25,12 @@ type world struct {
 	slack    int           // how many entries below the horizon the log may keep, because they fill no node
 	names    map[string]string
 	m        *model
+	theme    theme
 	seen     []retained       // of each partition, when it was last looked at
 	held     []router.Claimed // what claims have returned and nobody has settled, also when the lease has run out
+	pulled   []pulledHere     // what pulls have returned and nobody has answered, also when the receipt is good no more
+	tokens   int              // given to pulls
+	pages    []replayPage     // of replays, some of them long out of date
 	losing   atomic.Bool      // the next reply to append is lost
 	during   func(script string)
 	created  int   // names given to subscriptions
@@ -87,6 +91,8 @@ func (w *world) housekept(script string, cmd redis.Cmder) {
 		}
 	case "expire":
 		w.m.expire(w.partitionOf(cmd))
+	case "rotate":
+		w.partitionOf(cmd).rotate(w.m.now, dedupeWindow)
 	}
 }
 
@@ -119,6 +125,7 @@ func (w *world) begin(t require.TestingT, now int64) {
 	redisstore.Forget(w.store)
 	w.m = newModel(now, w.store.Partitions(), dedupeWindow, deadRetention)
 	w.held, w.seen, w.created, w.lastMade, w.during = nil, make([]retained, w.store.Partitions()), 0, 0, nil
+	w.pulled, w.pages = nil, nil
 	w.m.snapshots = []modelSnapshot{{tokens: make([]string, w.store.Partitions())}}
 	for n := range w.seen {
 		w.seen[n].horizon.Partition = n
@@ -128,6 +135,8 @@ func (w *world) begin(t require.TestingT, now int64) {
 }
 
 const (
+	subscriptionIDBytes = 30 // sub_ and 26 characters
+
 	dedupeWindow  = 10 * time.Second
 	deadRetention = 2 * time.Hour
 )
@@ -159,13 +168,13 @@ func (w *world) checkPlaces(t require.TestingT, p *modelPartition, found stored)
 		for _, member := range found.Queues[id].Waiting {
 			places[member[strings.LastIndexByte(member, ' ')+1:]]++
 		}
-		for position := range q.enqueued {
+		for entry := range q.enqueued {
 			wanted := 1
-			if q.done[position] {
+			if q.done[entry] {
 				wanted = 0
 			}
-			require.Equal(t, wanted, places[q.name(position)], "places of %s in the queue of %s", position, id)
-			delete(places, q.name(position))
+			require.Equal(t, wanted, places[q.name(entry)], "places of %s in the queue of %s", q.name(entry), id)
+			delete(places, q.name(entry))
 		}
 		require.Empty(t, places)
 	}
@@ -198,8 +207,7 @@ func (w *world) checkRetained(t require.TestingT, p *modelPartition, found store
 		if name, ok := strings.CutPrefix(holder, "dead "); ok {
 			require.Contains(t, found.Dead, name, "hold %q", hold)
 		} else {
-			id, _, _ := strings.Cut(holder, "#")
-			require.Contains(t, p.queue(id).outstanding(), position, "hold %q", hold)
+			require.Contains(t, p.queue(holder[:subscriptionIDBytes]).names(position), position.ID()+holder[subscriptionIDBytes:], "hold %q", hold)
 			require.LessOrEqual(t, position.Compare(kept.horizon), 0, "hold %q", hold)
 		}
 		holders[id]++
@@ -218,16 +226,17 @@ func (w *world) unheld(p *modelPartition, kept retained) (missing []string) {
 		if _, gone := p.gone[id]; gone {
 			continue
 		}
-		for _, position := range q.outstanding() {
-			holder := strings.Replace(q.name(position), position.ID(), id, 1)
+		for _, entry := range q.outstanding() {
+			position := entry.Position
+			holder := strings.Replace(q.name(entry), position.ID(), id, 1)
 			if _, ok := kept.holds[position.ID()+" "+holder]; !ok && !inLog[position] {
-				missing = append(missing, id+" "+position.ID())
+				missing = append(missing, id+" "+q.name(entry))
 			}
 		}
 	}
-	for _, letter := range p.dead {
-		if _, ok := kept.holds[letter.Position.ID()+" dead "+deadMember(letter)]; !ok {
-			missing = append(missing, "dead "+deadMember(letter))
+	for name := range p.dead {
+		if _, ok := kept.holds[name.entry.Position.ID()+" dead "+name.String()]; !ok {
+			missing = append(missing, "dead "+name.String())
 		}
 	}
 	return missing
@@ -242,9 +251,9 @@ func (w *world) checkEvents(t require.TestingT) {
 			if _, gone := p.gone[id]; gone {
 				continue
 			}
-			for _, position := range q.outstanding() {
-				positions = append(positions, position)
-				wanted = append(wanted, router.Record{Position: position, Event: p.event(position)})
+			for _, entry := range q.outstanding() {
+				positions = append(positions, entry.Position)
+				wanted = append(wanted, router.Record{Position: entry.Position, Event: p.event(entry.Position)})
 			}
 		}
 		if len(positions) == 0 {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,7 +13,7 @@ import (
 	"github.com/streamlatch/streamlatch/router"
 )
 
-// oldestScan is how many deliveries that wait for a retry are looked at for the oldest one.
+// oldestScan is how many deliveries that wait for a retry, and how many that wait behind others, are looked at for the oldest one.
 const oldestScan = 1000
 
 // SubscriptionStatus tells the state of a subscription's queues; see router.SubscriptionStore.
@@ -43,7 +44,7 @@ func (s *Store) queueStatus(ctx context.Context, id string) (status router.Subsc
 		fresh, flying := pipe.LLen(ctx, k.fresh(id)), pipe.ZCard(ctx, k.leases(id))
 		retrying, counters := pipe.ZCard(ctx, k.retries(id)), pipe.HGetAll(ctx, k.counters(id))
 		first := pipe.LRange(ctx, k.fresh(id), 0, 0)
-		waitingBehind := pipe.ZCard(ctx, k.waiting(id)) // never older than the first of their lane
+		behind, someBehind := pipe.ZCard(ctx, k.waiting(id)), pipe.ZRange(ctx, k.waiting(id), 0, oldestScan-1) // older than the first of their lane where they were put back
 		paused := pipe.HMGet(ctx, k.paused(), id)
 		waiting, leased := pipe.ZRange(ctx, k.retries(id), 0, oldestScan-1), pipe.ZRange(ctx, k.leases(id), 0, -1)
 		if _, err := pipe.Exec(ctx); err != nil {
@@ -52,9 +53,9 @@ func (s *Store) queueStatus(ctx context.Context, id string) (status router.Subsc
 		addPause(&status, paused.Val()[0])
 		status.InFlight += flying.Val()
 		status.Retrying += retrying.Val()
-		status.Backlog += fresh.Val() + flying.Val() + retrying.Val() + waitingBehind.Val()
+		status.Backlog += fresh.Val() + flying.Val() + retrying.Val() + behind.Val()
 		addCounters(&status, counters.Val())
-		for _, entries := range [][]string{first.Val(), waiting.Val(), leased.Val()} {
+		for _, entries := range [][]string{first.Val(), waiting.Val(), leased.Val(), someBehind.Val()} {
 			addOldest(&status, p, entries)
 		}
 	}
@@ -77,7 +78,7 @@ func addCounters(status *router.SubscriptionStatus, counters map[string]string) 
 
 func addOldest(status *router.SubscriptionStatus, partition int, entries []string) {
 	for _, name := range entries {
-		entry, err := parseEntry(partition, name)
+		entry, err := parseEntry(partition, name[strings.LastIndexByte(name, ' ')+1:]) // behind others, its lane and its position stand before it
 		if err != nil {
 			continue // not ours; sending it will say so
 		}

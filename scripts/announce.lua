@@ -8,6 +8,7 @@ KEYS
   3 gone      hash    deleted subscriptions whose queues are to be removed, and the last ID that may still be queued for them
   4 ready     zset    queues that any replica can send from
   5 handlers  zset    queues of Go handlers
+  6 pulls     zset    queues that workers pull from
 
 ARGV
   1 version   of the definitions; a partition never goes back to an older one
@@ -23,6 +24,7 @@ for i = 3, #ARGV do
   redis.call('HSETNX', KEYS[3], ARGV[i], last)
   redis.call('ZREM', KEYS[4], ARGV[i])
   redis.call('ZREM', KEYS[5], ARGV[i])
+  redis.call('ZREM', KEYS[6], ARGV[i])
 end
 if known >= tonumber(ARGV[1]) then
   return 'known'

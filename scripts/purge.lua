@@ -42,10 +42,7 @@ local dropped = redis.call('LPOP', KEYS[5], page) or {}
 for _, key in ipairs({ KEYS[6], KEYS[7] }) do
   if #dropped < page then
     local entries = redis.call('ZRANGE', key, 0, page - #dropped - 1)
-    if #entries > 0 then
-      call_many('ZREM', key, entries)
-      call_many('HDEL', KEYS[8], entries)
-    end
+    call_many('ZREM', key, entries)
     for _, entry in ipairs(entries) do
       dropped[#dropped + 1] = entry
     end
@@ -58,6 +55,7 @@ if #dropped < page then
     dropped[#dropped + 1] = waiting_entry(member)
   end
 end
+call_many('HDEL', KEYS[8], dropped)
 for _, entry in ipairs(dropped) do
   if at_or_before(entry, horizon) then
     release(copies, holds, id_of(entry), ARGV[1] .. suffix_of(entry))
