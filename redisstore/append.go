@@ -17,9 +17,9 @@ import (
 const (
 	commitEvents = 512     // one script call stores at most so many events: about 2 ms of Redis
 	commitBytes  = 1 << 20 // and about so many bytes, but always one event
-	// In a stream of requests a moment's pause makes larger calls, of which each event costs less. Callers that come singly are not held up.
+	// In a stream of requests larger calls cost less an event. Callers that come singly are not held up.
 	gatherAbove = 16
-	gatherTime  = time.Millisecond
+	gatherTime  = time.Millisecond // at most
 
 	commitBudget = 5 * time.Second
 	appendBudget = 2 * commitBudget // for a caller, who may have to wait for the commits of others
@@ -209,13 +209,19 @@ var (
 func (c *committer) work() {
 	callers := 0
 	for first := range c.queue {
-		if callers > gatherAbove {
-			pause(c.ctx, gatherTime)
-		}
-		batch := c.gather(first)
+		batch := c.gather(first, worthACall(callers))
 		callers = len(batch)
 		c.store.commitAll(c.ctx, c.partition, c.inTime(batch))
 	}
+}
+
+// worthACall is how many callers are worth a call behind one that had so many. Of callers that each wait for their answer, nearly as many come again while that
+// one is under way, so that waiting for them leaves no processor idle; a pause of fixed length would.
+func worthACall(before int) int {
+	if before <= gatherAbove {
+		return 1
+	}
+	return before * 3 / 4
 }
 
 // inTime leaves out those that have waited so long that their callers would have to wait too long in all.
@@ -230,21 +236,39 @@ func (c *committer) inTime(batch []*pending) []*pending {
 	})
 }
 
-// gather takes what waits at this moment, up to a batch.
-func (c *committer) gather(first *pending) []*pending {
+// gather takes what waits at this moment, up to a batch. Where those are fewer callers than would be enough, it waits for more, for gatherTime in all.
+func (c *committer) gather(first *pending, enough int) []*pending {
+	late := c.ctx.Done()
+	if enough > 1 {
+		waiting, cancel := context.WithTimeout(c.ctx, gatherTime)
+		defer cancel()
+		late = waiting.Done()
+	}
 	batch, events, bytes := []*pending{first}, len(first.items), first.bytes()
 	for events < commitEvents && bytes < commitBytes {
-		select {
-		case p, ok := <-c.queue:
-			if !ok {
-				return batch
-			}
-			batch, events, bytes = append(batch, p), events+len(p.items), bytes+p.bytes()
-		default:
-			return batch
+		p, ok := c.next(len(batch) < enough, late)
+		if !ok {
+			break
 		}
+		batch, events, bytes = append(batch, p), events+len(p.items), bytes+p.bytes()
 	}
 	return batch
+}
+
+// next takes who waits, or, with patience, who comes before it is late.
+func (c *committer) next(patient bool, late <-chan struct{}) (p *pending, ok bool) {
+	if patient {
+		select {
+		case p, ok = <-c.queue:
+			return p, ok
+		case <-late:
+		}
+	}
+	select {
+	case p, ok = <-c.queue:
+	default:
+	}
+	return p, ok
 }
 
 func (p *pending) bytes() (n int) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -80,6 +81,40 @@ func TestConcurrentAppendsShareCalls(t *testing.T) {
 	}
 	require.Equal(t, 300, sum)
 	require.Less(t, len(calls), 150, "those that wait go together")
+}
+
+func TestBehindALargeCallTheNextOneWaitsUntilItIsWorthIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, waiting, coming int
+		gone                    bool // the store is being closed
+		callers                 int
+		after                   time.Duration
+	}{
+		"callers that come singly":     {before: 1, waiting: 1, callers: 1},
+		"a small call before":          {before: 16, waiting: 1, coming: 20, callers: 1},
+		"enough of them wait":          {before: 40, waiting: 30, coming: 20, callers: 30},
+		"all that wait are taken":      {before: 40, waiting: 39, callers: 39},
+		"enough of them come":          {before: 40, waiting: 10, coming: 20, callers: 30, after: 300 * time.Microsecond},
+		"too few come":                 {before: 40, waiting: 10, coming: 19, callers: 29, after: time.Millisecond},
+		"nobody comes":                 {before: 40, waiting: 10, callers: 10, after: time.Millisecond},
+		"nobody is waited for at last": {before: 40, waiting: 10, gone: true, callers: 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				g := redisstore.NewGathering(ctx)
+				g.Come(c.waiting)
+				if c.gone {
+					cancel()
+				}
+				time.AfterFunc(300*time.Microsecond, func() { g.Come(c.coming) })
+				began := time.Now()
+				require.Equal(t, c.callers, g.Call(c.before))
+				require.Equal(t, c.after, time.Since(began))
+			})
+		})
+	}
 }
 
 func TestManyEventsOfOneCallerGoInBoundedCallsAndKeepTheirOrder(t *testing.T) {

@@ -83,6 +83,24 @@ func CallSizes(sizes []int) (calls []int) {
 	return calls
 }
 
+// Gathering is where callers wait for a call of append that is never made.
+type Gathering struct{ c *committer }
+
+// NewGathering makes one that closes when ctx ends.
+func NewGathering(ctx context.Context) Gathering {
+	return Gathering{&committer{ctx: ctx, queue: make(chan *pending, commitEvents)}}
+}
+
+// Come lets callers come.
+func (g Gathering) Come(callers int) {
+	for range callers {
+		g.c.queue <- &pending{items: make([]item, 1)}
+	}
+}
+
+// Call returns how many callers go into the next call, behind one that had so many.
+func (g Gathering) Call(before int) int { return len(g.c.gather(<-g.c.queue, worthACall(before))) }
+
 // Entry is what stands in the log for events that are stored together.
 func Entry(events ...router.Event) string {
 	items := make([]*item, len(events))
