@@ -41,6 +41,7 @@ type Config struct {
 type Sender struct {
 	transport  http.RoundTripper
 	idle       interface{ CloseIdleConnections() }
+	targets    targets
 	identities identities // for sinks with a client certificate
 	userAgent  []string
 	now        func() time.Time
@@ -148,18 +149,18 @@ func (s *Sender) transportFor(a router.Auth, target *url.URL) (http.RoundTripper
 	return t, nil
 }
 
-// request puts the attempt together. What was stored is checked again, since it may have been stored by another version, or by hand.
+// request puts the attempt together.
 func (s *Sender) request(ctx context.Context, r router.Sending, at time.Time) (*http.Request, error) {
-	u, fault := parseURL(r.Subscription.Sink.URL)
-	if fault != "" {
-		return nil, errors.New("sink.url " + fault)
-	}
-	body := eventBody(r.Subscription.Sink.Mode, r.Event)
-	header, err := s.header(r, body, at)
+	t, err := s.targets.of(r.Subscription)
 	if err != nil {
 		return nil, err
 	}
-	req := &http.Request{Method: http.MethodPost, URL: u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	body := eventBody(r.Subscription.Sink.Mode, r.Event)
+	header, err := s.header(t, r, body, at)
+	if err != nil {
+		return nil, err
+	}
+	req := &http.Request{Method: http.MethodPost, URL: t.url, Host: t.url.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	if len(body) > 0 { // without a body, Content-Length: 0 is sent
 		req.ContentLength = int64(len(body))
 		// The transport asks for the body anew when a kept connection turns out dead before anything was written to it.
@@ -180,22 +181,13 @@ func eventBody(mode router.Mode, e router.Event) []byte {
 	return cloudevents.AppendStructured(make([]byte, 0, len(e.DataText())+attributes), e)
 }
 
-func (s *Sender) header(r router.Sending, body []byte, at time.Time) (http.Header, error) {
-	sink := r.Subscription.Sink
-	h := eventHeader(sink.Mode, r.Event)
-	for name, value := range sink.Headers {
-		key := http.CanonicalHeaderKey(name)
-		fault := headerFault(name, value)
-		if _, twice := h[key]; twice && fault == "" {
-			fault = headerTwice
+func (s *Sender) header(t *target, r router.Sending, body []byte, at time.Time) (http.Header, error) {
+	h := eventHeader(r.Subscription.Sink.Mode, r.Event)
+	for key, values := range t.header {
+		if _, twice := h[key]; twice {
+			return nil, errors.New(headerLocation(key) + " " + headerTwice)
 		}
-		if fault != "" {
-			return nil, errors.New(headerLocation(name) + " " + fault)
-		}
-		h[key] = []string{value}
-	}
-	if err := addAuth(h, sink); err != nil {
-		return nil, err
+		h[key] = values
 	}
 	id := r.DeliveryID()
 	if !validID(id) {
@@ -204,41 +196,11 @@ func (s *Sender) header(r router.Sending, body []byte, at time.Time) (http.Heade
 	timestamp := strconv.FormatInt(at.Unix(), 10)
 	values := [...]string{id, timestamp, ""} // one allocation for three headers
 	h[HeaderID], h[HeaderTimestamp], h["User-Agent"] = values[0:1:1], values[1:2:2], s.userAgent
-	secrets, err := signingSecrets(*r.Subscription, at)
-	if err != nil || len(secrets) == 0 {
-		return h, err
+	if secrets := t.secretsAt(at); len(secrets) > 0 {
+		values[2] = sign(secrets, id, timestamp, body)
+		h[HeaderSignature] = values[2:3:3]
 	}
-	values[2] = sign(secrets, id, timestamp, body)
-	h[HeaderSignature] = values[2:3:3]
 	return h, nil
-}
-
-// signingSecrets are the secrets that sign at a time: the subscription's, and those that it had before, for a while.
-func signingSecrets(s router.Subscription, at time.Time) (secrets []Secret, err error) {
-	for _, text := range s.SigningSecrets(at) {
-		secret, err := ParseSecret(text)
-		if err != nil {
-			return nil, fmt.Errorf("sink.secret %w", err)
-		}
-		secrets = append(secrets, secret)
-	}
-	return secrets, nil
-}
-
-// addAuth sets the header authorization where the sink's auth is by header.
-func addAuth(h http.Header, sink router.Sink) error {
-	value := authorization(sink.Auth)
-	if value == "" {
-		return nil
-	}
-	if field, fault := credentialFault(sink.Auth); fault != "" {
-		return errors.New("sink.auth." + field + " " + fault)
-	}
-	if name := authorizationHeader(sink); name != "" {
-		return errors.New(headerLocation(name) + " " + headerOfAuth)
-	}
-	h["Authorization"] = []string{value}
-	return nil
 }
 
 // eventHeader gives the headers that describe the event, with room for ours.
