@@ -12,12 +12,12 @@ end
 
 local varint_of = {}
 
--- A length as it stands before a text.
+-- A length as it stands before a text. They are kept as digits are.
 local function length_text(n)
-  local known = varint_of[n]
+  local known = varint_of[-n]
   if not known then
     known = varint_text(n)
-    varint_of[n] = known
+    varint_of[-n] = known
   end
   return known
 end

@@ -32,17 +32,18 @@ end
 
 local digits_of = {}
 
--- A number in so many digits. The same few come up again and again in a call.
+-- A number in so many digits. The same few come up again and again in a call. (They are kept by their negatives, which no server takes for places in an array, and
+-- makes room for all before them.)
 local function digits(n, width)
   local known = digits_of[width]
   if not known then
     known = {}
     digits_of[width] = known
   end
-  local text = known[n]
+  local text = known[-n]
   if not text then
     text = format('%0' .. width .. '.0f', n)
-    known[n] = text
+    known[-n] = text
   end
   return text
 end
