@@ -49,7 +49,7 @@ func (w *world) work() []action {
 	switch w.theme {
 	case workers:
 		return []action{
-			{3, "append", w.append}, {5, "apply", w.apply}, {1, "pause", w.pause}, {1, "resume", w.resume},
+			{3, "append", w.append}, {5, "apply", w.apply}, {2, "apply what was matched earlier", w.applyLate}, {1, "pause", w.pause}, {1, "resume", w.resume},
 			{8, "pull", w.pull}, {7, "answer what was pulled", w.answerPulled}, {5, "extend what was pulled", w.extendPulled}, {2, "go on with an operation", w.goOn},
 		}
 	case operations:
