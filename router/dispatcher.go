@@ -373,10 +373,11 @@ func (d *dispatcher) finish(s Settlement) {
 	d.attempts.Done()
 }
 
-// settleAll records results until there are no more, as many at a time as have come in.
+// settleAll records results until there are no more, as many at a time as have come in. Few of many that are under way wait for others.
 func (d *dispatcher) settleAll(ctx context.Context) {
+	isFew := func(results int) bool { return d.slots.inUse() > 4*results && results < settleSome }
 	for {
-		results := d.outbox.take()
+		results := d.outbox.take(isFew)
 		if results == nil {
 			return
 		}

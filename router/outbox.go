@@ -1,9 +1,15 @@
 package router
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // maxOutbox is how many results wait to be recorded, about; more hold up those who bring them.
 const maxOutbox = 8 * settleSome
+
+// gatherResults is how long to wait for more results. A settlement costs as much as a dozen of results in it.
+const gatherResults = time.Millisecond
 
 // outbox holds the results of attempts until they are recorded. One goroutine takes them; any number put some in.
 type outbox struct {
@@ -33,12 +39,18 @@ func (o *outbox) put(s Settlement) {
 	}
 }
 
-// take waits for results and takes them all; nil: there will be none. giveBack returns the slice.
-func (o *outbox) take() []Settlement {
+// take waits for results and takes them all; nil: there will be none. Where isFew says of their number that it is worth waiting for others, it does so for a
+// moment. giveBack returns the slice.
+func (o *outbox) take(isFew func(int) bool) []Settlement {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for len(o.results) == 0 && !o.closed {
 		o.changed.Wait()
+	}
+	if n := len(o.results); n > 0 && !o.closed && isFew(n) {
+		o.mu.Unlock()
+		time.Sleep(gatherResults)
+		o.mu.Lock()
 	}
 	if len(o.results) == 0 {
 		return nil

@@ -21,6 +21,9 @@ func newSlots(n int) *slots {
 // free is about how many could be taken now.
 func (s *slots) free() int { return int(max(s.total-s.taken.Load(), 0)) }
 
+// inUse is about how many are taken.
+func (s *slots) inUse() int { return int(s.taken.Load()) }
+
 // take takes up to n without waiting, and tells how many.
 func (s *slots) take(n int) int {
 	for n = min(n, s.free()); n > 0; n /= 2 {

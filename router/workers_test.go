@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -62,7 +63,8 @@ func TestAnOutboxGivesEverythingOnceAndHoldsUpThoseWhoFillIt(t *testing.T) {
 		o.close()
 	}()
 	var counts [each]int
-	for batch := o.take(); batch != nil; batch = o.take() {
+	always := func(int) bool { return true }
+	for batch := o.take(always); batch != nil; batch = o.take(always) {
 		require.LessOrEqual(t, len(batch), maxOutbox)
 		for _, s := range batch {
 			counts[s.Claimed.Attempt]++
@@ -71,5 +73,30 @@ func TestAnOutboxGivesEverythingOnceAndHoldsUpThoseWhoFillIt(t *testing.T) {
 	}
 	for _, n := range counts {
 		require.Equal(t, brings, n)
+	}
+}
+
+func TestFewResultsWaitForOthersForAMoment(t *testing.T) {
+	for _, few := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			o := newOutbox()
+			o.put(Settlement{})
+			time.AfterFunc(gatherResults/2, func() { o.put(Settlement{}) })
+			began := time.Now()
+			batch := o.take(func(n int) bool {
+				require.Equal(t, 1, n)
+				return few
+			})
+			if few {
+				require.Len(t, batch, 2)
+				require.Equal(t, gatherResults, time.Since(began))
+			} else {
+				require.Len(t, batch, 1)
+				require.Zero(t, time.Since(began))
+			}
+			time.Sleep(gatherResults)
+			o.close()
+			synctest.Wait()
+		})
 	}
 }
