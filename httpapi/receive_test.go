@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -117,6 +119,32 @@ func TestThereIsNoInletWithoutAnEnabledSource(t *testing.T) {
 	a.github("d", "{}").want(202)
 	a.do("DELETE", "/v1/sources/github", "").want(200)
 	a.github("d", "{}").problem(404, "not-found")
+}
+
+// Elsewhere whoever knows an ID can have the message refused as a repeat that its provider sends later, without a signature.
+func TestAMessageThatIsNotVerifiedDoesNotTakeTheIDOfOneThatIs(t *testing.T) {
+	a := withGitHub(t, "")
+	a.github("d", "{}", "X-Hub-Signature-256: sha256="+hexHMAC("other")).problem(401, "unverified")
+	a.github("d", "{}").want(202)
+	require.Equal(t, counts("accepted", 1, "rejected", 1), a.status("github"))
+}
+
+// Elsewhere a body without a length is cut off at the limit, and the rest of it taken for the whole.
+func TestAMessageWithoutALengthIsRefusedOverTheLimit(t *testing.T) {
+	a := withGitHub(t, "", func(c *httpapi.Config) { c.Limits = cloudevents.Limits{MaxEventBytes: 100} })
+	for size, status := range map[int]int{98: http.StatusAccepted, 99: http.StatusRequestEntityTooLarge} {
+		body := `"` + strings.Repeat("x", size) + `"`
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.url+"/in/github", io.MultiReader(strings.NewReader(body))) // of which no length is known
+		require.NoError(t, err)
+		req.Header.Set("X-GitHub-Event", "push")
+		req.Header.Set("X-GitHub-Delivery", body)
+		req.Header.Set("X-Hub-Signature-256", "sha256="+hexHMAC(body))
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, status, res.StatusCode)
+	}
+	require.Len(t, slices.Concat(a.store.log[0], a.store.log[1]), 1)
 }
 
 func TestAMessageOverTheLimitIsRefused(t *testing.T) {

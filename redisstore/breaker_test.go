@@ -75,6 +75,7 @@ func TestABreakerOpensProbesOneAtATimeAndClosesOnSuccess(t *testing.T) {
 	for _, partitions := range []int{1, 3} {
 		t.Run(fmt.Sprint(partitions), func(t *testing.T) {
 			redistest.Each(t, func(t *testing.T, addr string) {
+				t.Parallel() // it waits
 				own := redistest.Namespace(t)
 				config := func(c *redisstore.Config) { c.Namespace, c.Partitions = own, partitions }
 				s := open(t, addr, config)

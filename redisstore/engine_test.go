@@ -307,3 +307,30 @@ func TestAReplicaThatEndsBeforeItKnowsTheDefinitionsSendsNothing(t *testing.T) {
 	}
 	require.Zero(t, out.count("one"))
 }
+
+// Elsewhere a delivery is somebody else's before the one who makes it has to give up, and slow endpoints get everything twice.
+func TestALeaseOutlivesTheLongestAttempt(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s, c := open(t, addr), redistest.Client(t, addr)
+		sub := create(t, s, "slow", "x.*")
+		sub.Delivery.Retry.Schedule = []router.Duration{router.Duration(time.Millisecond)}
+		sub, err := s.ReplaceSubscription(t.Context(), sub)
+		require.NoError(t, err)
+		left := make(chan time.Duration, 2)
+		out := newSink()
+		out.answer = func(one router.Sending) router.Outcome {
+			leases := c.ZRangeWithScores(context.Background(), redisstore.Key(s, "l:"+sub.ID), 0, -1).Val()
+			if len(leases) != 1 {
+				left <- -1
+			} else {
+				left <- time.UnixMilli(int64(leases[0].Score)).Sub(c.Time(context.Background()).Val())
+			}
+			return []router.Outcome{router.OutcomeRefused, router.OutcomeDelivered}[one.Attempt-1]
+		}
+		start(t, s, out)
+		appendOne(t, s, event(t, "a", "x.y"))
+		for _, which := range []string{"the first", "the repeated"} {
+			require.Greater(t, <-left, sub.Sink.Timeout.Std(), "what is left of the lease when %s attempt has begun", which)
+		}
+	})
+}

@@ -49,20 +49,22 @@ func (w *world) work() []action {
 	switch w.theme {
 	case workers:
 		return []action{
-			{3, "append", w.append}, {5, "apply", w.apply}, {1, "pause", w.pause}, {1, "resume", w.resume},
-			{8, "pull", w.pull}, {7, "answer what was pulled", w.answerPulled}, {5, "extend what was pulled", w.extendPulled}, {2, "go on with an operation", w.goOn},
+			{3, "append", w.append}, {5, "apply", w.apply}, {2, "apply what was matched earlier", w.applyLate}, {1, "pause", w.pause}, {1, "resume", w.resume},
+			{8, "pull", w.pull}, {7, "answer what was pulled", w.answerPulled}, {5, "extend what was pulled", w.extendPulled},
+			{3, "end what ran out", w.expirePulled}, {2, "go on with an operation", w.goOn},
 		}
 	case operations:
 		return []action{
 			{3, "append", w.append}, {5, "apply", w.apply}, {1, "pause", w.pause}, {1, "resume", w.resume}, {5, "claim", w.claim}, {7, "settle", w.settle},
-			{2, "pull", w.pull}, {2, "answer what was pulled", w.answerPulled}, {12, "go on with an operation", w.goOn},
+			{2, "pull", w.pull}, {2, "answer what was pulled", w.answerPulled}, {1, "end what ran out", w.expirePulled}, {12, "go on with an operation", w.goOn},
 		}
 	}
 	return []action{
 		{3, "append", w.append}, {4, "apply", w.apply}, {1, "apply what can't be", w.applyWrongly},
 		{1, "apply what was matched earlier", w.applyLate}, {1, "look for due queues", w.lookForDue},
 		{4, "claim", w.claim}, {5, "settle", w.settle}, {1, "pause", w.pause}, {1, "resume", w.resume},
-		{2, "pull", w.pull}, {2, "answer what was pulled", w.answerPulled}, {1, "extend what was pulled", w.extendPulled}, {2, "go on with an operation", w.goOn},
+		{2, "pull", w.pull}, {2, "answer what was pulled", w.answerPulled}, {1, "extend what was pulled", w.extendPulled},
+		{1, "end what ran out", w.expirePulled}, {2, "go on with an operation", w.goOn},
 	}
 }
 

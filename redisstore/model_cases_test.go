@@ -52,6 +52,12 @@ func (w *world) live(t *rapid.T) {
 	w.theme = rapid.SampledFrom([]theme{everything, everything, workers, operations}).Draw(t, "theme")
 	w.create(t)
 	w.create(t)
+	if w.theme != everything { // which has something to work on from the start
+		for range 3 {
+			w.append(t)
+			w.apply(t)
+		}
+	}
 	t.Repeat(w.actions())
 	w.finish(t)
 }

@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"cmp"
 	"context"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -78,12 +79,19 @@ func (p *modelPartition) selected(o *modelOperation) (names []deadName) {
 	return names
 }
 
-// moveLetters goes on with a redrive or a purge, by up to most letters.
-func (m *model) moveLetters(o *modelOperation, most int) (moved int, more bool) {
+// moveLetters goes on with a redrive or a purge, by up to most letters. It ends before one whose queue has no room.
+func (m *model) moveLetters(o *modelOperation, most int) (moved int, more bool, err error) {
 	for _, p := range m.partitions {
 		for !o.at[p.number].ended {
 			names := p.selected(o)
-			if left := most - moved; len(names) > left {
+			left := most - moved
+			if o.Kind == router.RedriveOperation {
+				left = min(left, m.roomFor(p, names))
+			}
+			if len(names) > left {
+				if left == 0 {
+					return moved, true, router.ErrBacklogFull
+				}
 				names = names[:left]
 				last := names[left-1]
 				o.at[p.number] = modelProgress{ms: p.dead[last].At.UnixMilli(), letter: last.String()}
@@ -96,11 +104,31 @@ func (m *model) moveLetters(o *modelOperation, most int) (moved int, more bool) 
 				moved += m.redrive(p, o, names)
 			}
 			if moved >= most {
-				return moved, true
+				return moved, true, nil
 			}
 		}
 	}
-	return moved, false
+	return moved, false, nil
+}
+
+// room: half of what a queue may hold is for new events; what is put back finds room in the other half.
+func (p *modelPartition) room(sub router.Subscription) int {
+	if sub.Delivery.MaxBacklog == 0 {
+		return math.MaxInt
+	}
+	return (sub.Delivery.MaxBacklog+1)/2 - len(p.queue(sub.ID).outstanding())
+}
+
+// roomFor is how many letters go back before the first one that finds no room. Those without a subscription need none.
+func (m *model) roomFor(p *modelPartition, names []deadName) int {
+	put := map[string]int{}
+	for i, name := range names {
+		if sub, live := m.subs[name.subscription]; live && put[sub.ID] >= p.room(sub) {
+			return i
+		}
+		put[name.subscription]++
+	}
+	return len(names)
 }
 
 func (p *modelPartition) discard(o *modelOperation, names []deadName) int {
@@ -264,44 +292,54 @@ func (w *world) goOn(t *rapid.T) {
 	w.step(t, rapid.SampledFrom(w.m.operations).Draw(t, "operation"), rapid.SampledFrom([]int{1, 2, 10}).Draw(t, "most"))
 }
 
-func (w *world) step(t *rapid.T, o *modelOperation, most int) {
+// step tells whether the operation waits for room in a queue.
+func (w *world) step(t *rapid.T, o *modelOperation, most int) (full bool) {
 	more := false
 	if o.Kind == router.ReplayOperation {
-		more = w.stepReplay(t, o, most)
+		more, full = w.stepReplay(t, o, most)
 	} else {
 		var expected int
-		expected, more = w.m.moveLetters(o, most)
+		var expectedErr error
+		expected, more, expectedErr = w.m.moveLetters(o, most)
 		moved, gotMore, err := w.store.MoveDeadLetters(context.Background(), o.Operation, most)
-		require.NoError(t, err)
+		require.Equal(t, expectedErr, err)
 		require.Equal(t, expected, moved)
 		require.Equal(t, more, gotMore)
+		full = err != nil
 	}
 	w.checkOperation(t, o)
 	if more {
-		return
+		return full
 	}
 	require.NoError(t, w.store.EndOperation(context.Background(), o.Operation))
 	o.Ended = time.UnixMilli(w.m.now).UTC()
 	w.checkOperation(t, o)
 	w.m.operations = slices.DeleteFunc(w.m.operations, func(other *modelOperation) bool { return other == o })
+	return false
 }
 
-// stepReplay reads a page and queues it, perhaps later, and perhaps one that was read earlier.
-func (w *world) stepReplay(t *rapid.T, o *modelOperation, most int) (more bool) {
+// stepReplay reads a page that finds room and queues it, perhaps later, and perhaps one that was read earlier.
+func (w *world) stepReplay(t *rapid.T, o *modelOperation, most int) (more, full bool) {
 	sub, live := w.m.subs[o.Replay.Subscription]
 	if !live {
-		return false
+		return false, false
 	}
 	for _, p := range w.m.partitions {
 		if o.at[p.number].replay.Ended {
 			continue
 		}
-		w.pages = append(w.pages, replayPage{o, w.readPage(t, p, o, sub, most)})
+		room, err := w.store.QueueRoom(context.Background(), p.number, queueOf(sub))
+		require.NoError(t, err)
+		require.Equal(t, p.room(sub), room)
+		if room <= 0 {
+			return true, true
+		}
+		w.pages = append(w.pages, replayPage{o, w.readPage(t, p, o, sub, min(most, room))})
 		page := w.pages[rapid.IntRange(max(len(w.pages)-3, 0), len(w.pages)-1).Draw(t, "page")]
 		w.replayAsModel(t, page)
-		return true
+		return true, false
 	}
-	return false
+	return false, false
 }
 
 // replayPage is a page of a replay that a replica has read.
@@ -350,11 +388,15 @@ func (w *world) replayAsModel(t *rapid.T, r replayPage) {
 	require.Equal(t, router.ErrorCode(expected), router.ErrorCode(err), "%v", err)
 }
 
-// endOperations brings all that are under way to their ends.
+// endOperations brings all that are under way to their ends, with deliveries in between where they wait for room.
 func (w *world) endOperations(t *rapid.T) {
 	w.pages = nil
 	for len(w.m.operations) > 0 {
-		w.step(t, w.m.operations[0], 100)
+		if w.step(t, w.m.operations[0], 100) {
+			for _, p := range w.m.partitions {
+				w.drain(t, p)
+			}
+		}
 		w.pages = nil
 	}
 	left, err := w.raw.Exists(context.Background(), redisstore.Key(w.store, "ops"), redisstore.Key(w.store, "ops:same")).Result()

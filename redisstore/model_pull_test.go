@@ -229,6 +229,52 @@ func (w *world) extendPulled(t *rapid.T) {
 	require.Equal(t, until, gotUntil)
 }
 
+// expirePulled: a lease that has run out counts as an attempt that did not come to an end. After the last one a delivery is dead, though nobody pulls; before, it waits.
+func (m *model) expirePulled(p *modelPartition, sub router.Subscription) (dead int) {
+	q := p.queue(sub.ID)
+	at, ok := p.schedules[router.PullSink][sub.ID]
+	if !ok || at > m.now || p.stands(sub.ID) {
+		return 0
+	}
+	expired := q.due(q.leases, m.now)
+	for _, entry := range expired {
+		delete(q.leases, entry)
+		delete(q.receipts, entry)
+		q.failed(entry, router.Attempt{At: time.UnixMilli(m.now).UTC(), Outcome: router.OutcomeExpired})
+		if q.attempts[entry].count < sub.Sink.MaxAttempts {
+			q.retries[entry] = micros(m.now)
+			continue
+		}
+		p.bury(m.now, deadName{entry, sub.ID}, q.attempts[entry].list)
+		q.finish(entry)
+		dead++
+	}
+	q.dead += int64(dead)
+	if len(expired) > 0 {
+		q.failure, q.lastError = m.now, string(router.OutcomeExpired)
+		p.reschedule(queueOf(sub), m.now, 0)
+	}
+	return dead
+}
+
+// expirePulled ends leases that have run out, as the housekeeping does.
+func (w *world) expirePulled(t *rapid.T) {
+	p := w.partition(t)
+	expected := 0
+	for _, sub := range w.subscriptions() {
+		if sub.Sink.Kind == router.PullSink {
+			expected += w.m.expirePulled(p, sub)
+		}
+	}
+	dead, more, err := w.store.ExpirePulled(context.Background(), p.number, func(id string) (router.Queue, int, bool) {
+		sub, ok := w.m.subs[id]
+		return queueOf(sub), sub.Sink.MaxAttempts, ok && sub.Sink.Kind == router.PullSink
+	})
+	require.NoError(t, err)
+	require.Equal(t, expected, dead)
+	require.False(t, more)
+}
+
 // drainPulls acks all that can be pulled from a queue.
 func (w *world) drainPulls(t *rapid.T, p *modelPartition, sub router.Subscription) {
 	receipts := w.pullAsModel(t, p, router.Claim{Queue: queueOf(sub), Max: 100, Lease: time.Minute})

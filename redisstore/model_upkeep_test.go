@@ -94,7 +94,7 @@ func (w *world) definition(t *rapid.T, name string, kind router.SinkKind) router
 		sub.Sink.URL, sub.Sink.Mode = "http://127.0.0.1:1/", router.Structured
 	}
 	if kind == router.PullSink {
-		sub.Sink = router.Sink{Kind: kind, Lease: router.DefaultPullLease, MaxAttempts: 5}
+		sub.Sink = router.Sink{Kind: kind, Lease: router.DefaultPullLease, MaxAttempts: rapid.IntRange(1, 3).Draw(t, "max attempts")}
 	}
 	sub.Delivery.Rate = rapid.SampledFrom([]router.Rate{
 		{}, {}, {Limit: 1, Per: router.Duration(time.Second)}, {Limit: 4, Per: router.Duration(time.Second)}, {Limit: 2, Per: router.Duration(time.Hour)},

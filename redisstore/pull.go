@@ -114,6 +114,55 @@ func (s *Store) ExtendPulled(ctx context.Context, partition int, q router.Queue,
 	return held, until, err
 }
 
+// buryPage is how many leases that ran out one call ends.
+const buryPage = 200
+
+// ExpirePulled ends leases that have run out; see router.PullStore.
+func (s *Store) ExpirePulled(ctx context.Context, partition int, known func(subscription string) (q router.Queue, attempts int, ok bool)) (dead int, more bool, err error) {
+	now, err := s.now(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	for cursor := uint64(0); ; {
+		members, next, err := s.reader.ZScan(ctx, s.keys[partition].pulls(), cursor, "", keepPage).Result()
+		if err != nil {
+			return dead, false, unavailable(err, "list queues")
+		}
+		for i := 0; i+1 < len(members); i += 2 {
+			q, attempts, ok := known(members[i])
+			if at, err := strconv.ParseFloat(members[i+1], 64); !ok || err != nil || at > float64(now.UnixMilli()) {
+				continue
+			}
+			ended, buried, err := s.bury(ctx, partition, q, attempts)
+			if err != nil {
+				return dead, false, err
+			}
+			dead, more = dead+buried, more || ended == buryPage
+		}
+		if cursor = next; cursor == 0 {
+			return dead, more, nil
+		}
+	}
+}
+
+func (s *Store) bury(ctx context.Context, partition int, q router.Queue, attempts int) (ended, dead int, err error) {
+	k, id := s.keys[partition], q.Subscription
+	keys := []string{
+		k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone(), k.paused(), k.pulls(),
+		k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id),
+	}
+	reply, err := s.run(ctx, s.scripts.Bury, keys, id, q.MaxInFlight, attempts, buryPage)
+	if err != nil {
+		return 0, 0, unavailable(err, "end leases that ran out")
+	}
+	words, err := stringsOf(reply, 2)
+	if err != nil {
+		return 0, 0, fmt.Errorf("end leases that ran out: %w", err)
+	}
+	r := replyReader{words: words}
+	return r.integer(), r.integer(), r.err
+}
+
 // DuePulls tells who has something to pull; see router.PullStore.
 func (s *Store) DuePulls(ctx context.Context, partition int, subscriptions []string) (due []string, err error) {
 	now, err := s.now(ctx)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/streamlatch/streamlatch/internal/redistest"
@@ -194,27 +195,34 @@ func TestADisabledSubscriptionCountsWhatItDoesNotGet(t *testing.T) {
 }
 
 func TestWhatAnOlderBatchQueuesForADeletedSubscriptionIsRemovedToo(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, addr string) {
-		s := open(t, addr)
-		sub := create(t, s, "gone", "x.*")
-		old, err := s.Definitions(t.Context(), 0)
-		require.NoError(t, err)
-		p := appendOne(t, s, event(t, "a", "x.y"))
-		_, err = s.DeleteSubscription(t.Context(), sub.ID, 0)
-		require.NoError(t, err)
-		_, err = s.Housekeep(t.Context(), 0)
-		require.NoError(t, err)
-		applied, err := s.Apply(t.Context(), router.Batch{
-			To: router.Cursor{Position: p}, Token: old.Tokens[0], Events: 1,
-			Enqueues: []router.Enqueue{{Queue: router.Queue{Subscription: sub.ID, Kind: router.WebhookSink, Enabled: true, MaxInFlight: 4}, Entries: []router.Position{p}}},
+	for kind, schedule := range map[router.SinkKind]string{router.WebhookSink: "ready", router.HandlerSink: "handlers", router.PullSink: "pulls"} {
+		t.Run(string(kind), func(t *testing.T) {
+			redistest.Each(t, func(t *testing.T, addr string) {
+				removesWhatAnOlderBatchQueues(t, open(t, addr), redistest.Client(t, addr), kind, schedule)
+			})
 		})
-		require.NoError(t, err)
-		require.Equal(t, router.Done, applied.Status)
-		_, err = s.Housekeep(t.Context(), 0)
-		require.NoError(t, err)
-		c := redistest.Client(t, addr)
-		require.Empty(t, c.Keys(t.Context(), redisstore.Key(s, "*"+sub.ID)).Val())
-		require.Zero(t, c.ZCard(t.Context(), redisstore.Key(s, "ready")).Val())
-		require.Zero(t, c.HLen(t.Context(), redisstore.Key(s, "gone")).Val())
+	}
+}
+
+func removesWhatAnOlderBatchQueues(t *testing.T, s *redisstore.Store, c *redis.Client, kind router.SinkKind, schedule string) {
+	t.Helper()
+	sub := create(t, s, "gone", "x.*")
+	old, err := s.Definitions(t.Context(), 0)
+	require.NoError(t, err)
+	p := appendOne(t, s, event(t, "a", "x.y"))
+	_, err = s.DeleteSubscription(t.Context(), sub.ID, 0)
+	require.NoError(t, err)
+	_, err = s.Housekeep(t.Context(), 0)
+	require.NoError(t, err)
+	applied, err := s.Apply(t.Context(), router.Batch{
+		To: router.Cursor{Position: p}, Token: old.Tokens[0], Events: 1,
+		Enqueues: []router.Enqueue{{Queue: router.Queue{Subscription: sub.ID, Kind: kind, Enabled: true, MaxInFlight: 4}, Entries: []router.Position{p}}},
 	})
+	require.NoError(t, err)
+	require.Equal(t, router.Done, applied.Status)
+	_, err = s.Housekeep(t.Context(), 0)
+	require.NoError(t, err)
+	require.Empty(t, c.Keys(t.Context(), redisstore.Key(s, "*"+sub.ID)).Val())
+	require.Zero(t, c.ZCard(t.Context(), redisstore.Key(s, schedule)).Val())
+	require.Zero(t, c.HLen(t.Context(), redisstore.Key(s, "gone")).Val())
 }

@@ -433,8 +433,29 @@ func (p *partition) tidy(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return more, err
 	}
+	expired, err := p.expirePulled(ctx)
+	if err != nil {
+		return more, err
+	}
 	again, err := p.freeTriggers(ctx)
-	return more || again, err
+	return more || expired || again, err
+}
+
+// expirePulled makes dead letters of deliveries whose last attempt was a worker's that has let its lease run out, though nobody pulls.
+func (p *partition) expirePulled(ctx context.Context) (more bool, err error) {
+	s := p.snapshot()
+	dead, more, err := p.router.store.ExpirePulled(ctx, p.number, func(id string) (Queue, int, bool) {
+		sub, ok := s.subscription(id)
+		if !ok || sub.Sink.Kind != PullSink {
+			return Queue{}, 0, false
+		}
+		return sub.Queue(), sub.Sink.MaxAttempts, true
+	})
+	for range dead {
+		p.router.config.Observer.Attempted(PullSink, OutcomeExpired, 0)
+		p.router.config.Observer.Settled(PullSink, Dead, 0)
+	}
+	return more, err
 }
 
 // freeTriggers frees a page of what each generation of a trigger has left that has passed.

@@ -17,18 +17,10 @@ import (
 )
 
 func TestOfACrowdEachEventGoesToEightHealthySubscriptionsAndTwoBadOnes(t *testing.T) {
-	edit, sinks := router.NewIndex().Edit(), map[string]string{}
+	var documents [][]byte
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		text, err := io.ReadAll(r.Body)
-		require.NoError(t, err)
-		draft, err := router.DecodeSubscription(text, router.Rules{})
-		require.NoError(t, err)
-		sub, err := draft.Create("")
-		require.NoError(t, err)
-		filter, err := sub.Filter.Compile()
-		require.NoError(t, err)
-		edit.Set(sub.Name, filter)
-		sinks[sub.Name] = sub.Sink.URL
+		text, _ := io.ReadAll(r.Body) // one that is cut short is not decoded
+		documents = append(documents, text)
 	}))
 	defer server.Close()
 	s := crowdSubject{&streamlatch{url: server.URL}}
@@ -38,6 +30,18 @@ func TestOfACrowdEachEventGoesToEightHealthySubscriptionsAndTwoBadOnes(t *testin
 		urls[i] = "http://bad.example/"
 	}
 	require.NoError(t, s.subscribeBad(t.Context(), urls))
+
+	edit, sinks := router.NewIndex().Edit(), map[string]string{}
+	for _, text := range documents {
+		draft, err := router.DecodeSubscription(text, router.Rules{})
+		require.NoError(t, err)
+		sub, err := draft.Create("")
+		require.NoError(t, err)
+		filter, err := sub.Filter.Compile()
+		require.NoError(t, err)
+		edit.Set(sub.Name, filter)
+		sinks[sub.Name] = sub.Sink.URL
+	}
 	require.Len(t, sinks, 200)
 
 	index := edit.Index()

@@ -3,7 +3,9 @@ package main_test
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -75,22 +77,38 @@ func (h *hostileTrial) check() {
 		}
 		a.mu.Unlock()
 	}
-	outages := 0
+	outages, longest := 0, time.Duration(0)
 	for _, s := range h.strikes {
 		if s.name == outage {
-			outages++
+			outages, longest = outages+1, max(longest, s.to.Sub(s.from))
 		}
 	}
+	insisted := h.checkInsistence(longest)
 	h.Logf("seed %d: %d deliveries to %d subscriptions, %d of them hostile; %d kills of replicas, %d of Redis: %d delivered, %d dead, lost 0",
 		h.seed, sum.delivered+sum.dead, addressees, hostileAddressees, len(h.strikes)-outages, outages, sum.delivered, sum.dead)
 	h.Logf("%d requests arrived; %d of them behind one that was answered with success (%d of these came too late; of %d the sender was killed, up to %v later), 0 behind a recorded success",
 		sum.requests, sum.repeats, sum.late, sum.unheard, sum.longest)
 	h.Logf("an endpoint that behaves: %d failed attempts at one delivery at most, and no dead letters; hostile ones: delivered %v, dead %v", sum.most, sum.deliveredTo, sum.deadOf)
+	h.Logf("Redis was down for %v at most; %d times what became of deliveries could be recorded at a later try only, and never not at all", longest, insisted)
 	h.Logf("%d deliveries in order; in %d windows of a rate of %d in %v at most %d attempts", sum.ordered, sum.windows, addresseeRate.Limit, addresseeRate.Per, sum.fullest)
 	for _, kind := range []hostile.Kind{hostile.Endless, hostile.Flapping, hostile.RateLimited} {
 		require.NotZerof(h, sum.deliveredTo[kind], "seed %d: nothing was delivered to %s", h.seed, kind)
 	}
 	require.NotZerof(h, sum.unheard, "seed %d: no kill met an attempt, so this shows nothing", h.seed)
+}
+
+// checkInsistence reads what the replicas printed: however often Redis was down, for no longer than a time, none that lived gave up recording what became of deliveries.
+func (h *hostileTrial) checkInsistence(down time.Duration) (insisted int) {
+	h.Helper()
+	for _, r := range h.replicas {
+		text, err := os.ReadFile(r.log.Name())
+		require.NoError(h, err)
+		insisted += strings.Count(string(text), "cannot record what became of deliveries; it will be tried again")
+		if down < recordedWithin/2 { // it may have been as long again until the replica got through
+			require.NotContainsf(h, string(text), "could not be recorded", "seed %d: %s", h.seed, r.name)
+		}
+	}
+	return insisted
 }
 
 // outcomes are those of the events that match a subscription, in the order of the log. Each was delivered or is dead, and nothing else was.

@@ -103,6 +103,13 @@ func planKills(random *rand.Rand, n int) []fault {
 // outage is the name of Redis among what is killed.
 const outage = "Redis"
 
+// give lets the publishers have another share of the events.
+func (s *storm) give() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trial.give(s.share)
+}
+
 // withOutages brings the faults, and kills Redis meanwhile.
 func (s *storm) withOutages(ctx context.Context, server *redistest.Server) error {
 	random, planned := s.trial.random(3), len(s.faults)
@@ -116,8 +123,12 @@ func (s *storm) withOutages(ctx context.Context, server *redistest.Server) error
 				}
 				return nil
 			})
-			if err != nil || !pause(ctx, upTo(random, time.Second)) {
+			if err != nil {
 				return err
+			}
+			s.give() // so that it is missed
+			if !pause(ctx, upTo(random, 300*time.Millisecond)) {
+				return context.Cause(ctx)
 			}
 			from := time.Now()
 			if err := server.Kill(); err != nil {
