@@ -51,7 +51,7 @@ func TestTheFiguresOfAllSubscriptionsAreThoseOfTheirStatuses(t *testing.T) {
 				}, f)
 			}
 			require.NotZero(t, figures[3].Delivered*figures[3].Dead*figures[3].Retrying*figures[3].InFlight*figures[3].Paused)
-			require.EqualValues(t, []int64{2, 3}, []int64{figures[220].NotQueued, figures[220].OverCap})
+			require.Equal(t, []int64{2, 3}, []int64{figures[220].NotQueued, figures[220].OverCap})
 		}
 	})
 }

@@ -31,9 +31,8 @@ type latest[T any] struct {
 }
 
 func newLatest[T any](read func(context.Context) (T, error)) *latest[T] {
-	l := &latest[T]{read: read, wait: figuresWait, now: time.Now}
-	l.ctx, l.end = context.WithCancel(context.Background())
-	return l
+	ctx, end := context.WithCancel(context.Background())
+	return &latest[T]{read: read, wait: figuresWait, now: time.Now, ctx: ctx, end: end}
 }
 
 // get returns what is known; ok is false where it is too old, and up where the last reading failed or has not come to an end in time.
