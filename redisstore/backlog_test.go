@@ -2,7 +2,6 @@ package redisstore_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -109,7 +108,7 @@ func TestAllThatWaitsOrIsUnderWayCountsForTheCap(t *testing.T) {
 		_, err := s.ReplaceSubscription(t.Context(), sub)
 		require.NoError(t, err)
 		lane(1)
-		require.EqualValues(t, []int64{5, 2}, []int64{statusOf(t, s, sub).Backlog, statusOf(t, s, sub).Dead}, "without a cap")
+		require.Equal(t, []int64{5, 2}, []int64{statusOf(t, s, sub).Backlog, statusOf(t, s, sub).Dead}, "without a cap")
 	})
 }
 
@@ -231,6 +230,6 @@ func TestARedriveAndAReplayOfMoreThanTheCapComeToTheirEnd(t *testing.T) {
 		}
 		status := statusOf(t, s, sub)
 		require.Zero(t, status.OverCap)
-		require.False(t, strings.Contains(status.LastError, "backlog"))
+		require.NotContains(t, status.LastError, "backlog")
 	})
 }

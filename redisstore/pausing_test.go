@@ -34,7 +34,7 @@ func TestAPausedSubscriptionQueuesAndSendsNothing(t *testing.T) {
 		}
 		start(t, a, out)
 		start(t, b, out)
-		appendOne(t, a, event(t, "tried", "x.y"))
+		first := appendOne(t, a, event(t, "tried", "x.y"))
 		eventually(t, func() bool {
 			status, err := a.SubscriptionStatus(t.Context(), sub.ID)
 			require.NoError(t, err)
@@ -51,6 +51,7 @@ func TestAPausedSubscriptionQueuesAndSendsNothing(t *testing.T) {
 		status, err := b.SubscriptionStatus(t.Context(), sub.ID)
 		require.NoError(t, err)
 		require.EqualValues(t, 21, status.Backlog)
+		require.Equal(t, first.AcceptedAt(), status.OldestPending, "how old its backlog is")
 		require.Equal(t, router.StoppedByOperator, status.Paused.Reason)
 		require.WithinDuration(t, time.Now(), status.Paused.Since, time.Minute)
 		require.Zero(t, out.count("paused"))

@@ -33,28 +33,30 @@ const (
 
 // options are what a replica is made of.
 type options struct {
-	Listen   string
-	Embedded bool // on a miniredis of its own, which forgets everything; Store.URL is not used
-	Store    redisstore.Config
-	Router   router.Config
-	API      httpapi.Config // what has to do with settings; the rest is wired here
-	Targets  []netip.Prefix // addresses that webhooks may go to though they are not public
-	Ports    []uint16       // the only ports that webhooks may go to; empty: see webhook.Guard
-	Logger   *slog.Logger
+	Listen               string
+	Embedded             bool // on a miniredis of its own, which forgets everything; Store.URL is not used
+	Store                redisstore.Config
+	Router               router.Config
+	API                  httpapi.Config // what has to do with settings; the rest is wired here
+	Targets              []netip.Prefix // addresses that webhooks may go to though they are not public
+	MetricsSubscriptions int            // how many subscriptions have metrics of their own
+	Ports                []uint16       // the only ports that webhooks may go to; empty: see webhook.Guard
+	Logger               *slog.Logger
 }
 
 // app is a running replica: the store, the router on it, and the API in front of both.
 type app struct {
-	embedded *miniredis.Miniredis
-	store    *redisstore.Store
-	router   *router.Router
-	sender   *webhook.Sender
-	api      *httpapi.Server
-	streams  *streamsink.Sender
-	server   *http.Server
-	listener net.Listener
-	grace    time.Duration
-	log      *slog.Logger
+	embedded       *miniredis.Miniredis
+	store          *redisstore.Store
+	router         *router.Router
+	sender         *webhook.Sender
+	api            *httpapi.Server
+	streams        *streamsink.Sender
+	stopCollecting func() // of metrics
+	server         *http.Server
+	listener       net.Listener
+	grace          time.Duration
+	log            *slog.Logger
 }
 
 // newApp connects to Redis and binds the address. The app serves when Run is called; either Run or Close must be.
@@ -89,7 +91,12 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 	o.Router.Senders = map[router.SinkKind]router.Sender{router.WebhookSink: a.sender, router.StreamSink: a.streams}
 	o.Router.Observer = newObserver(registry)
 	a.router = router.New(a.store, o.Router)
-	registry.MustRegister(newStatusCollector(a.store))
+	status, figures := newStatusCollector(a.store), newFiguresCollector(a.store, o.MetricsSubscriptions)
+	a.stopCollecting = func() {
+		status.latest.stop()
+		figures.latest.stop()
+	}
+	registry.MustRegister(status, figures)
 	if a.api, err = httpapi.New(a.apiConfig(o, guard, registry)); err != nil {
 		return err
 	}
@@ -192,6 +199,9 @@ func (a *app) close() error {
 	}
 	if a.streams != nil {
 		failed = append(failed, a.streams.Close())
+	}
+	if a.stopCollecting != nil {
+		a.stopCollecting()
 	}
 	if a.store != nil {
 		failed = append(failed, a.store.Close())

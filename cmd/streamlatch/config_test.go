@@ -57,7 +57,7 @@ func TestTheDefaultsAreThoseOfTheTable(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, config{
 		options: options{
-			Listen: "127.0.0.1:8080",
+			Listen: "127.0.0.1:8080", MetricsSubscriptions: 100,
 			Store: redisstore.Config{
 				URL: "redis://127.0.0.1:6379", Namespace: "sl", DedupeWindow: time.Hour, Retention: 24 * time.Hour, LogMaxBytes: 2 << 30,
 				DeadLetterRetention: 30 * 24 * time.Hour, WaitTimeout: time.Second,
@@ -80,7 +80,7 @@ func TestEverySettingIsAFlagAVariableAndAKey(t *testing.T) {
 		"retention": "2d", "log-max-bytes": "3GiB", "dedupe-window": "2h", "dead-letter-retention": "7d", "publish-rate": "2.5", "max-event-bytes": "2MiB", "max-batch-events": "7",
 		"max-batch-bytes": "8MiB", "max-streams": "9", "lease": "5s", "max-sends": "11", "allow-targets": "10.0.0.0/8,::1", "allow-ports": "443,8443", "delivery-retry-schedule": "1s,2m",
 		"delivery-retry-jitter": "0.5", "delivery-max-in-flight": "3", "delivery-max-backlog": "12", "delivery-breaker-failures": "4",
-		"delivery-breaker-pause": "20s", "delivery-disable-after": "6d", "shutdown-grace": "1m", "log-level": "debug", "log-format": "json",
+		"delivery-breaker-pause": "20s", "delivery-disable-after": "6d", "shutdown-grace": "1m", "log-level": "debug", "log-format": "json", "metrics-subscriptions": "7",
 	}
 	seen := map[string]bool{}
 	for _, s := range settings(false) {

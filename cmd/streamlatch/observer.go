@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"strconv"
 	"time"
 
@@ -75,8 +74,8 @@ func (o *observer) Failed(step string) { o.failures.WithLabelValues(step).Inc() 
 
 // statusCollector tells the state of the deployment at each scrape.
 type statusCollector struct {
-	store                                          router.StatusStore
-	lag, lagAge, events, dead, expired, memory, up *prometheus.Desc
+	latest                                                  *latest[router.Status]
+	lag, lagAge, events, dead, expired, memory, up, redisUp *prometheus.Desc
 }
 
 func newStatusCollector(store router.StatusStore) *statusCollector {
@@ -84,7 +83,7 @@ func newStatusCollector(store router.StatusStore) *statusCollector {
 		return prometheus.NewDesc("streamlatch_"+name, help, labels, nil)
 	}
 	return &statusCollector{
-		store:   store,
+		latest:  newLatest(store.Status),
 		lag:     describe("lag_events", "Events accepted and not yet routed.", "partition"),
 		lagAge:  describe("lag_seconds", "Age of the oldest event that is not yet routed.", "partition"),
 		events:  describe("log_events", "Events in the log.", "partition"),
@@ -92,27 +91,30 @@ func newStatusCollector(store router.StatusStore) *statusCollector {
 		expired: describe("dead_letters_expired", "Dead letters that retention has removed."),
 		memory:  describe("redis_memory_bytes", "Memory that Redis uses, of the fullest node."),
 		up:      describe("replicas", "Live replicas."),
+		redisUp: describe("redis_up", "Whether Redis has told these figures, and in time; if not, they are of up to a minute ago, or left out."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *statusCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.lag, c.lagAge, c.events, c.dead, c.expired, c.memory, c.up} {
+	for _, d := range []*prometheus.Desc{c.lag, c.lagAge, c.events, c.dead, c.expired, c.memory, c.up, c.redisUp} {
 		to <- d
 	}
 }
 
-// Collect implements prometheus.Collector. Where Redis does not answer in time there are no figures, and the scrape says so.
+// Collect implements prometheus.Collector. Where Redis does not answer in time the figures are older, or there are none, and redis_up says so.
 func (c *statusCollector) Collect(to chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), readinessTimeout)
-	defer cancel()
-	status, err := c.store.Status(ctx)
-	if err != nil {
-		to <- prometheus.NewInvalidMetric(c.lag, err)
-		return
-	}
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	status, up, ok := c.latest.get()
+	if up {
+		gauge(c.redisUp, 1)
+	} else {
+		gauge(c.redisUp, 0)
+	}
+	if !ok {
+		return
 	}
 	for _, p := range status.Partitions {
 		label := strconv.Itoa(p.Partition)

@@ -53,7 +53,7 @@ func sections() []section {
 		{"The log", logSettings()},
 		{"Publishing and reading", publishSettings()},
 		{"Routing and deliveries", deliverySettings()},
-		{"Logs", outputSettings()},
+		{"Logs and metrics", outputSettings()},
 	}
 }
 
@@ -167,6 +167,8 @@ func deliverySettings() []setting {
 
 func outputSettings() []setting {
 	return []setting{
+		{name: "metrics-subscriptions", kind: "number", byDefault: "100", set: number(func(c *config) *int { return &c.MetricsSubscriptions }, 0, 10_000),
+			help: "how many subscriptions, the oldest ones, have metrics of their own; those of all others are added up under the name `_other`"},
 		{name: "log-level", kind: "level", byDefault: "info", set: setLevel,
 			help: "debug, info, warn or error"},
 		{name: "log-format", kind: "text|json", byDefault: "text", set: oneOf(func(c *config) *string { return &c.logFormat }, "text", "json"),
