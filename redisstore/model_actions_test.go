@@ -50,7 +50,7 @@ func (w *world) work() []action {
 	case workers:
 		return []action{
 			{3, "append", w.append}, {5, "apply", w.apply}, {2, "apply what was matched earlier", w.applyLate}, {1, "pause", w.pause}, {1, "resume", w.resume},
-			{8, "pull", w.pull}, {7, "answer what was pulled", w.answerPulled}, {5, "extend what was pulled", w.extendPulled},
+			{8, "pull", w.pull}, {8, "pull again", w.pullAgain}, {6, "answer what was pulled", w.answerPulled}, {10, "extend what was pulled", w.extendPulled},
 			{3, "end what ran out", w.expirePulled}, {2, "go on with an operation", w.goOn},
 		}
 	case operations:
@@ -76,9 +76,9 @@ func (w *world) upkeep() []action {
 	}
 	switch w.theme {
 	case workers:
-		return append(list, action{5, "time passes quickly", w.passLittleTime})
+		return append(list, action{8, "time passes quickly", w.passLittleTime})
 	case operations:
-		return append(list, action{3, "begin to redrive", w.beginMoving}, action{2, "begin another replay", w.beginReplay})
+		return append(list, action{3, "begin to redrive", w.beginMoving}, action{2, "begin another replay", w.beginReplay}, action{4, "replay late", w.replayLate})
 	}
 	return append(list, []action{
 		{1, "append, and lose the reply", w.appendUnheard}, {1, "disable", w.disable}, {1, "take or release a lease", w.takeLease},

@@ -49,7 +49,7 @@ var settings = []func(*redisstore.Config){
 // live goes through one history.
 func (w *world) live(t *rapid.T) {
 	w.begin(t, 1_700_000_000_000)
-	w.theme = rapid.SampledFrom([]theme{everything, everything, workers, operations}).Draw(t, "theme")
+	w.theme = rapid.SampledFrom([]theme{workers, operations, everything, everything}).Draw(t, "theme")
 	w.create(t)
 	w.create(t)
 	if w.theme != everything { // which has something to work on from the start

@@ -342,6 +342,24 @@ func (w *world) stepReplay(t *rapid.T, o *modelOperation, most int) (more, full 
 	return false, false
 }
 
+// replayLate queues a page a day after it was read, when the log may have been trimmed.
+func (w *world) replayLate(t *rapid.T) {
+	p := w.partition(t)
+	for _, o := range w.m.operations {
+		sub, live := w.m.subs[o.Replay.Subscription]
+		if o.Kind != router.ReplayOperation || !live || o.at[p.number].replay.Ended {
+			continue
+		}
+		page := replayPage{o, w.readPage(t, p, o, sub, 3)}
+		w.m.now += (w.retain + time.Hour).Milliseconds()
+		w.clock.set(w.m.now)
+		w.housekeep(t)
+		w.replayAsModel(t, page)
+		w.checkOperation(t, o)
+		return
+	}
+}
+
 // replayPage is a page of a replay that a replica has read.
 type replayPage struct {
 	operation *modelOperation

@@ -126,6 +126,18 @@ func (w *world) pull(t *rapid.T) {
 	})
 }
 
+// pullAgain takes from somebody else what he has had for too long, who extends it or answers nevertheless.
+func (w *world) pullAgain(t *rapid.T) {
+	w.pull(t)
+	w.passLittleTime(t)
+	w.pull(t)
+	if rapid.Bool().Draw(t, "extend") {
+		w.extendPulled(t)
+	} else {
+		w.answerPulled(t)
+	}
+}
+
 // lookForPulls: who waits for work hears of what is due.
 func (w *world) lookForPulls(t *rapid.T, p *modelPartition, queues []router.Queue) {
 	var ids, expected []string
@@ -159,7 +171,7 @@ func (w *world) someReceipts(t *rapid.T, p *modelPartition) (queue router.Queue,
 	for _, one := range slices.Backward(w.pulled) {
 		switch {
 		case one.receipt.Entry.Position.Partition != p.number || receipts != nil && one.queue.Subscription != queue.Subscription:
-		case rapid.IntRange(0, 2).Draw(t, "not yet") == 0:
+		case rapid.IntRange(0, 4).Draw(t, "not yet") == 4:
 		default:
 			queue, receipts = one.queue, append(receipts, one.receipt)
 		}

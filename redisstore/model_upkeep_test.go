@@ -96,6 +96,7 @@ func (w *world) definition(t *rapid.T, name string, kind router.SinkKind) router
 	if kind == router.PullSink {
 		sub.Sink = router.Sink{Kind: kind, Lease: router.DefaultPullLease, MaxAttempts: rapid.IntRange(1, 3).Draw(t, "max attempts")}
 	}
+	sub.Enabled = sub.Enabled || w.theme == workers
 	sub.Delivery.Rate = rapid.SampledFrom([]router.Rate{
 		{}, {}, {Limit: 1, Per: router.Duration(time.Second)}, {Limit: 4, Per: router.Duration(time.Second)}, {Limit: 2, Per: router.Duration(time.Hour)},
 	}).Draw(t, "rate")
