@@ -265,7 +265,7 @@ func (w *world) goOn(t *rapid.T) {
 }
 
 func (w *world) step(t *rapid.T, o *modelOperation, most int) {
-	more := false
+	var more bool
 	if o.Kind == router.ReplayOperation {
 		more = w.stepReplay(t, o, most)
 	} else {
