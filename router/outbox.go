@@ -49,7 +49,7 @@ func (o *outbox) take(isFew func(int) bool) []Settlement {
 	}
 	if n := len(o.results); n > 0 && !o.closed && isFew(n) {
 		o.mu.Unlock()
-		time.Sleep(gatherResults)
+		time.Sleep(gatherResults) //nolint:forbidigo // there is nothing to wait for but time, and it is short
 		o.mu.Lock()
 	}
 	if len(o.results) == 0 {

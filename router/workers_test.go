@@ -94,7 +94,7 @@ func TestFewResultsWaitForOthersForAMoment(t *testing.T) {
 				require.Len(t, batch, 1)
 				require.Zero(t, time.Since(began))
 			}
-			time.Sleep(gatherResults)
+			<-time.After(gatherResults)
 			o.close()
 			synctest.Wait()
 		})

@@ -31,7 +31,7 @@ type latest[T any] struct {
 }
 
 func newLatest[T any](read func(context.Context) (T, error)) *latest[T] {
-	ctx, end := context.WithCancel(context.Background())
+	ctx, end := context.WithCancel(context.Background()) //nolint:gosec // stop calls end
 	return &latest[T]{read: read, wait: figuresWait, now: time.Now, ctx: ctx, end: end}
 }
 
