@@ -294,7 +294,7 @@ func (w *world) goOn(t *rapid.T) {
 
 // step tells whether the operation waits for room in a queue.
 func (w *world) step(t *rapid.T, o *modelOperation, most int) (full bool) {
-	more := false
+	var more bool
 	if o.Kind == router.ReplayOperation {
 		more, full = w.stepReplay(t, o, most)
 	} else {
