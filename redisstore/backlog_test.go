@@ -142,7 +142,7 @@ func TestACrowdBecomesDeadLettersInBoundedCalls(t *testing.T) {
 	for i := range batch {
 		batch[i] = event(t, fmt.Sprint(i), "x.y")
 	}
-	for part := range slices.Chunk(batch, 100) { // most of them of a millisecond of their own
+	for part := range slices.Chunk(batch, 70) { // most of them of a millisecond of their own, and not in step with the calls
 		for _, r := range s.Append(t.Context(), part) {
 			require.NoError(t, r.Err)
 		}
