@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -141,8 +142,10 @@ func TestACrowdBecomesDeadLettersInBoundedCalls(t *testing.T) {
 	for i := range batch {
 		batch[i] = event(t, fmt.Sprint(i), "x.y")
 	}
-	for _, r := range s.Append(t.Context(), batch) {
-		require.NoError(t, r.Err)
+	for part := range slices.Chunk(batch, 21) { // most of them of a millisecond of their own, and not in step with the calls
+		for _, r := range s.Append(t.Context(), part) {
+			require.NoError(t, r.Err)
+		}
 	}
 	records, err := s.ReadLog(t.Context(), router.Position{}, events, 0)
 	require.NoError(t, err)
@@ -156,6 +159,11 @@ func TestACrowdBecomesDeadLettersInBoundedCalls(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, router.Applied{Status: router.Crowded, Entries: 250}, applied)
 	require.Zero(t, statusOf(t, s, sub).Backlog, "nothing was done")
+	e.Entries = e.Entries[:250] // of several groups
+	some := router.Batch{To: router.Cursor{Position: e.Entries[249]}, Token: d.Tokens[0], Events: 250, Enqueues: []router.Enqueue{e, {Queue: other.Queue(), Entries: e.Entries}}}
+	applied, err = s.Apply(t.Context(), some)
+	require.NoError(t, err)
+	require.Equal(t, router.Done, applied.Status)
 
 	start(t, s, newSink())
 	eventually(t, func() bool { return statusOf(t, s, other).Delivered == events }, "who has no cap gets all")

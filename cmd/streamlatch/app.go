@@ -91,10 +91,12 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 	o.Router.Senders = map[router.SinkKind]router.Sender{router.WebhookSink: a.sender, router.StreamSink: a.streams}
 	o.Router.Observer = newObserver(registry)
 	a.router = router.New(a.store, o.Router)
-	status, figures := newStatusCollector(a.store), newFiguresCollector(a.store, o.MetricsSubscriptions)
+	collecting, stopCollecting := context.WithCancel(context.WithoutCancel(ctx))
+	status, figures := newStatusCollector(collecting, a.store), newFiguresCollector(collecting, a.store, o.MetricsSubscriptions)
 	a.stopCollecting = func() {
-		status.latest.stop()
-		figures.latest.stop()
+		stopCollecting()
+		status.latest.settle()
+		figures.latest.settle()
 	}
 	registry.MustRegister(status, figures)
 	if a.api, err = httpapi.New(a.apiConfig(o, guard, registry)); err != nil {

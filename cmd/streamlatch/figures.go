@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,9 +27,9 @@ type figuresCollector struct {
 	each   []figure
 }
 
-func newFiguresCollector(store router.FiguresStore, most int) *figuresCollector {
+func newFiguresCollector(ctx context.Context, store router.FiguresStore, most int) *figuresCollector {
 	return &figuresCollector{
-		latest: newLatest(store.SubscriptionFigures), most: most, each: figures(),
+		latest: newLatest(ctx, store.SubscriptionFigures), most: most, each: figures(),
 		all: prometheus.NewDesc("streamlatch_subscriptions", "Subscriptions that there are.", nil, nil),
 	}
 }

@@ -51,7 +51,7 @@ func gather(t *testing.T, c prometheus.Collector) map[string]float64 {
 
 func TestSeriesOfSubscriptionsAreBoundedAndTheRestIsAddedUp(t *testing.T) {
 	for most, series := range map[int]int{0: 1, 1: 2, 100: 101, 299: 300, 300: 300, 1000: 300} {
-		c := newFiguresCollector(manyFigures(300), most)
+		c := newFiguresCollector(t.Context(), manyFigures(300), most)
 		c.latest.now = func() time.Time { return began }
 		found := gather(t, c)
 		require.Len(t, found, 1+10*series, "%d of their own", most)
@@ -73,8 +73,9 @@ func TestSeriesOfSubscriptionsAreBoundedAndTheRestIsAddedUp(t *testing.T) {
 }
 
 func TestWhatIsReadForMetricsIsReadSeldomAndTooOldFiguresAreLeftOut(t *testing.T) {
+	ctx := t.Context()
 	now, reads, fails := began, 0, false
-	l := newLatest(func(context.Context) (int, error) {
+	l := newLatest(ctx, func(context.Context) (int, error) {
 		reads++
 		if fails {
 			return 0, errors.New("Redis is not there")
@@ -82,7 +83,6 @@ func TestWhatIsReadForMetricsIsReadSeldomAndTooOldFiguresAreLeftOut(t *testing.T
 		now = now.Add(time.Second) // it takes that long
 		return reads, nil
 	})
-	defer l.stop()
 	l.wait, l.now = time.Minute, func() time.Time { return now }
 	want := func(value int, up, ok bool) {
 		t.Helper()
@@ -107,7 +107,8 @@ func TestWhatIsReadForMetricsIsReadSeldomAndTooOldFiguresAreLeftOut(t *testing.T
 }
 
 func TestAReadingThatHangsHoldsNoScrapeUp(t *testing.T) {
-	l := newLatest(func(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithCancel(t.Context())
+	l := newLatest(ctx, func(ctx context.Context) (int, error) {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	})
@@ -116,7 +117,8 @@ func TestAReadingThatHangsHoldsNoScrapeUp(t *testing.T) {
 		_, up, ok := l.get()
 		require.False(t, up || ok)
 	}
-	l.stop()
+	cancel()
+	l.settle()
 }
 
 func TestAScrapeIsAnsweredWhileRedisIsNotThere(t *testing.T) {

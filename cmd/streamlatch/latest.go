@@ -19,10 +19,9 @@ type latest[T any] struct {
 	read func(context.Context) (T, error)
 	wait time.Duration
 	now  func() time.Time
+	ctx  context.Context // ends when nothing is read any more
 
 	mu      sync.Mutex
-	ctx     context.Context // ends when nothing is read any more
-	end     context.CancelFunc
 	value   T
 	at      time.Time // when it was read; zero: never
 	next    time.Time // when it may be read again
@@ -30,9 +29,9 @@ type latest[T any] struct {
 	reading chan struct{}
 }
 
-func newLatest[T any](read func(context.Context) (T, error)) *latest[T] {
-	ctx, end := context.WithCancel(context.Background()) //nolint:gosec // stop calls end
-	return &latest[T]{read: read, wait: figuresWait, now: time.Now, ctx: ctx, end: end}
+// newLatest makes one that reads until ctx ends.
+func newLatest[T any](ctx context.Context, read func(context.Context) (T, error)) *latest[T] {
+	return &latest[T]{read: read, wait: figuresWait, now: time.Now, ctx: ctx}
 }
 
 // get returns what is known; ok is false where it is too old, and up where the last reading failed or has not come to an end in time.
@@ -79,10 +78,9 @@ func (l *latest[T]) begin() <-chan struct{} {
 	return done
 }
 
-// stop ends a reading that is under way, and has nothing read any more.
-func (l *latest[T]) stop() {
+// settle waits for a reading that is under way when ctx has ended.
+func (l *latest[T]) settle() {
 	l.mu.Lock()
-	l.end()
 	done := l.reading
 	l.mu.Unlock()
 	if done != nil {
