@@ -63,7 +63,7 @@ if work then
   plan_work(plan, work, schedule)
 end
 for i = arg, #ARGV, 2 do
-  plan_loops(plan, letters, state, { ARGV[i + 1] }, ARGV[i], made)
+  plan_loops(plan, letters, state, { { ARGV[i + 1] } }, ARGV[i], made)
   made = made + 1
 end
 
