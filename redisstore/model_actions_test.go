@@ -88,13 +88,24 @@ func (w *world) upkeep() []action {
 
 // passLittleTime lets leases run out and little else.
 func (w *world) passLittleTime(t *rapid.T) {
-	w.m.now += rapid.SampledFrom([]int64{1, 2, 50, 60}).Draw(t, "ms")
-	w.clock.set(w.m.now)
+	w.pass(rapid.SampledFrom([]int64{1, 2, 50, 60}).Draw(t, "ms"))
 }
 
 func (w *world) passTime(t *rapid.T) {
 	by := rapid.SampledFrom([]time.Duration{1, 1, 5, 50, 1000, 6000, 30_000, 3_600_000, 26 * 3_600_000}).Draw(t, "ms")
-	w.m.now += int64(by)
+	w.pass(int64(by))
+}
+
+// pass lets time pass, unless an operation under way would get so old that it is forgotten how far it is in some partition: that is kept for a week.
+func (w *world) pass(ms int64) {
+	old := func(o *modelOperation) bool {
+		return w.m.now+ms-o.Created.UnixMilli() > (6 * 24 * time.Hour).Milliseconds()
+	}
+	if slices.ContainsFunc(w.m.operations, old) {
+		return
+	}
+	w.pages = slices.DeleteFunc(w.pages, func(r replayPage) bool { return old(r.operation) })
+	w.m.now += ms
 	w.clock.set(w.m.now)
 }
 

@@ -351,8 +351,7 @@ func (w *world) replayLate(t *rapid.T) {
 			continue
 		}
 		page := replayPage{o, w.readPage(t, p, o, sub, 3)}
-		w.m.now += (w.retain + time.Hour).Milliseconds()
-		w.clock.set(w.m.now)
+		w.pass((w.retain + time.Hour).Milliseconds())
 		w.housekeep(t)
 		w.replayAsModel(t, page)
 		w.checkOperation(t, o)

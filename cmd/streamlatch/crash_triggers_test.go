@@ -95,10 +95,10 @@ func (tr *trial) compareFirings(ctx context.Context, name string, log []router.R
 		}
 		return nil
 	}
-	var got []router.Event
+	var got []router.Record
 	for _, r := range log {
 		if t.Fired(r.Event) {
-			got = append(got, r.Event)
+			got = append(got, r)
 		}
 		if err := want(model.Offer(r)); err != nil {
 			return 0, err
@@ -107,17 +107,18 @@ func (tr *trial) compareFirings(ctx context.Context, name string, log []router.R
 	if err := want(model.Advance(now)); err != nil {
 		return 0, err
 	}
-	seen := map[string]bool{}
-	for _, e := range got {
+	seen := map[string]router.Position{}
+	for _, r := range got {
+		e := r.Event
 		switch text, ok := wanted[e.ID()]; {
-		case seen[e.ID()]:
-			return 0, fatalError{fmt.Errorf("trigger %s: firing %s is in the log twice", name, e.ID())}
+		case seen[e.ID()] != router.Position{}:
+			return 0, fatalError{fmt.Errorf("trigger %s: firing %s is in the log twice, at %s and %s", name, e.ID(), seen[e.ID()], r.Position)}
 		case !ok:
 			return 0, fmt.Errorf("trigger %s: firing %s is none of the model's", name, e.ID())
 		case text != string(e.AppendJSON(nil)):
 			return 0, fatalError{fmt.Errorf("trigger %s: firing %s is %s and must be %s", name, e.ID(), e.AppendJSON(nil), text)}
 		}
-		seen[e.ID()] = true
+		seen[e.ID()] = r.Position
 	}
 	if len(got) != len(wanted) {
 		return 0, fmt.Errorf("trigger %s: %d of %d firings are missing", name, len(wanted)-len(got), len(wanted))

@@ -3,6 +3,7 @@ package redistest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
 
@@ -271,4 +273,31 @@ func TestAnyProgramCanBeAChild(t *testing.T) {
 
 	_, err = Spawn(exec.Command("/no/such/program"))
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestATransactionThatWasCutOffByACrashNeverComesBack(t *testing.T) {
+	server := Start(t, AOF(Always))
+	c := Client(t, server.Addr())
+	require.NoError(t, c.Set(t.Context(), "a", "0", 0).Err())
+	require.NoError(t, server.Kill())
+	files, err := filepath.Glob(filepath.Join(server.dir, "appendonlydir", "*.incr.aof"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	file, err := os.OpenFile(files[0], os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = file.WriteString("*1\r\n$5\r\nMULTI\r\n*3\r\n$5\r\nRPUSH\r\n$4\r\nlist\r\n$1\r\nx\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r")
+	require.NoError(t, errors.Join(err, file.Close()))
+
+	require.NoError(t, server.Restart())
+	require.Zero(t, c.LLen(t.Context(), "list").Val())
+	_, err = c.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
+		p.RPush(t.Context(), "list", "y")
+		p.Set(t.Context(), "a", "1", 0)
+		return nil
+	})
+	require.NoError(t, err)
+	require.NoError(t, server.Kill())
+	require.NoError(t, server.Restart())
+	require.Equal(t, []string{"y"}, c.LRange(t.Context(), "list", 0, -1).Val(), "and nothing of what was cut off")
+	require.Equal(t, "1", c.Get(t.Context(), "a").Val())
 }
