@@ -96,11 +96,9 @@ func (w *world) passTime(t *rapid.T) {
 	w.pass(int64(by))
 }
 
-// pass lets time pass, unless an operation under way would get so old that it is forgotten how far it is in some partition: that is kept for a week.
+// pass lets time pass, unless an operation under way would get too old.
 func (w *world) pass(ms int64) {
-	old := func(o *modelOperation) bool {
-		return w.m.now+ms-o.Created.UnixMilli() > (6 * 24 * time.Hour).Milliseconds()
-	}
+	old := func(o *modelOperation) bool { return o.isOld(w.m.now + ms) }
 	if slices.ContainsFunc(w.m.operations, old) {
 		return
 	}
