@@ -294,6 +294,7 @@ var listed = []mutation{
 	{"replay", " + #ARGV - 7 - count", ""},
 	{"pause", "redis.call('ZREM', KEYS[6], ARGV[1])\n", ""},
 	{"bury", "redis.call('HEXISTS', KEYS[7], subscription) == 1 or redis.call('HEXISTS', KEYS[8], subscription) == 1", "redis.call('HEXISTS', KEYS[7], subscription) == 1"},
+	{"bury", "redis.call('HEXISTS', KEYS[7], subscription) == 1 or redis.call('HEXISTS', KEYS[8], subscription) == 1", "redis.call('HEXISTS', KEYS[8], subscription) == 1"},
 	{"bury", "  if at_or_before(entry, horizon) then", "  if false then"},
 	{"bury", "if attempt >= most then", "if attempt > most then"},
 	{"bury", "  reschedule(KEYS[9]", "  ;(function() end)(KEYS[9]"},

@@ -114,3 +114,67 @@ func TestARouterEndsLeasesThatRanOut(t *testing.T) {
 		require.Eventually(t, func() bool { return len(p.dead(t)) == 1 }, 30*time.Second, 20*time.Millisecond)
 	})
 }
+
+// pulledAlready queues one delivery of a new subscription, without a router, and lets its only lease run out. Its event is nowhere but in a copy.
+func pulledAlready(t *testing.T, addr string) (*redisstore.Store, router.Subscription) {
+	t.Helper()
+	s := open(t, addr, func(c *redisstore.Config) { c.LogMaxBytes = 1 })
+	sub, err := s.CreateSubscription(t.Context(), router.Subscription{
+		Name: "jobs", Enabled: true, Filter: router.Filter{Types: []string{"x.*"}}, Delivery: router.DefaultDelivery(),
+		Sink: router.Sink{Kind: router.PullSink, Lease: router.DefaultPullLease, MaxAttempts: 1},
+	})
+	require.NoError(t, err)
+	queued(t, s, sub, 1)
+	taken, until, err := s.PullDeliveries(t.Context(), 0, router.Claim{Queue: sub.Queue(), Max: 1, Lease: time.Millisecond}, "token", "")
+	require.NoError(t, err)
+	require.Len(t, taken, 1)
+	queued(t, s, create(t, s, "other", "x.*"), 2) // so that the log has others to keep
+	for range 3 {
+		_, err := s.Housekeep(t.Context(), 0)
+		require.NoError(t, err)
+	}
+	(&pulling{store: s}).expired(t, addr, router.Pulled{Until: until})
+	return s, sub
+}
+
+func TestWhatIsPausedOrDeletedWhileLeasesAreEndedStaysAsItIs(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		for name, change := range map[string]func(*redisstore.Store, router.Subscription) error{
+			"paused": func(s *redisstore.Store, sub router.Subscription) error {
+				return s.PauseSubscription(t.Context(), sub.ID)
+			},
+			"deleted": func(s *redisstore.Store, sub router.Subscription) error {
+				_, err := s.DeleteSubscription(t.Context(), sub.ID, 0)
+				return err
+			},
+		} {
+			s, sub := pulledAlready(t, addr)
+			found := false
+			dead, _, err := s.ExpirePulled(t.Context(), 0, func(id string) (router.Queue, int, bool) {
+				if id == sub.ID {
+					found = true
+					require.NoError(t, change(s, sub))
+				}
+				return sub.Queue(), sub.Sink.MaxAttempts, id == sub.ID
+			})
+			require.NoError(t, err)
+			require.True(t, found, name)
+			require.Zero(t, dead, name)
+		}
+	})
+}
+
+func TestTheCopyOfAnEventGoesWithTheDeadLetterThatItsLastLeaseBecame(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s, sub := pulledAlready(t, addr)
+		dead, _, err := s.ExpirePulled(t.Context(), 0, func(id string) (router.Queue, int, bool) { return sub.Queue(), 1, id == sub.ID })
+		require.NoError(t, err)
+		require.Equal(t, 1, dead)
+		letters, _, err := s.DeadLetters(t.Context(), router.DeadLetterFilter{Subscription: sub.ID}, "", 10)
+		require.NoError(t, err)
+		require.Len(t, letters, 1)
+		holds := redistest.Client(t, addr).HKeys(t.Context(), redisstore.Key(s, "holds")).Val()
+		require.Contains(t, holds, letters[0].Position.ID()+" dead "+letters[0].Position.ID()+" "+sub.ID)
+		require.NotContains(t, holds, letters[0].Position.ID()+" "+sub.ID, "the queue holds it no more")
+	})
+}
