@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -114,15 +115,16 @@ func (s *Store) ExtendPulled(ctx context.Context, partition int, q router.Queue,
 	return held, until, err
 }
 
-// buryPage is how many leases that ran out one call ends.
-const buryPage = 200
+// lapsePage is how many leases that ran out one call ends.
+const lapsePage = 200
 
-// ExpirePulled ends leases that have run out; see router.PullStore.
+// ExpirePulled ends leases that have run out; see router.PullStore. A queue that can't be used keeps no other one from having its turn.
 func (s *Store) ExpirePulled(ctx context.Context, partition int, known func(subscription string) (q router.Queue, attempts int, ok bool)) (dead int, more bool, err error) {
 	now, err := s.now(ctx)
 	if err != nil {
 		return 0, false, err
 	}
+	var failed []error
 	for cursor := uint64(0); ; {
 		members, next, err := s.reader.ZScan(ctx, s.keys[partition].pulls(), cursor, "", keepPage).Result()
 		if err != nil {
@@ -133,25 +135,30 @@ func (s *Store) ExpirePulled(ctx context.Context, partition int, known func(subs
 			if at, err := strconv.ParseFloat(members[i+1], 64); !ok || err != nil || at > float64(now.UnixMilli()) {
 				continue
 			}
-			ended, buried, err := s.bury(ctx, partition, q, attempts)
-			if err != nil {
+			ended, given, err := s.lapse(ctx, partition, q, attempts)
+			switch {
+			case err == nil:
+				dead, more = dead+given, more || ended == lapsePage
+			case isReply(err):
+				failed = append(failed, fmt.Errorf("subscription %s: %w", q.Subscription, err))
+			default:
 				return dead, false, err
 			}
-			dead, more = dead+buried, more || ended == buryPage
 		}
 		if cursor = next; cursor == 0 {
-			return dead, more, nil
+			return dead, more, errors.Join(failed...)
 		}
 	}
 }
 
-func (s *Store) bury(ctx context.Context, partition int, q router.Queue, attempts int) (ended, dead int, err error) {
+// lapse ends leases of one queue, and tells how many, and how many deliveries became dead letters.
+func (s *Store) lapse(ctx context.Context, partition int, q router.Queue, attempts int) (ended, dead int, err error) {
 	k, id := s.keys[partition], q.Subscription
 	keys := []string{
 		k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone(), k.paused(), k.pulls(),
 		k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id),
 	}
-	reply, err := s.run(ctx, s.scripts.Bury, keys, id, q.MaxInFlight, attempts, buryPage)
+	reply, err := s.run(ctx, s.scripts.Lapse, keys, id, q.MaxInFlight, attempts, lapsePage)
 	if err != nil {
 		return 0, 0, unavailable(err, "end leases that ran out")
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/streamlatch/streamlatch/internal/redistest"
@@ -176,5 +177,26 @@ func TestTheCopyOfAnEventGoesWithTheDeadLetterThatItsLastLeaseBecame(t *testing.
 		holds := redistest.Client(t, addr).HKeys(t.Context(), redisstore.Key(s, "holds")).Val()
 		require.Contains(t, holds, letters[0].Position.ID()+" dead "+letters[0].Position.ID()+" "+sub.ID)
 		require.NotContains(t, holds, letters[0].Position.ID()+" "+sub.ID, "the queue holds it no more")
+	})
+}
+
+func TestAQueueThatCannotBeUsedKeepsNoOtherLeaseFromEnding(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s, sub := pulledAlready(t, addr)
+		spoilt, err := s.CreateSubscription(t.Context(), router.Subscription{
+			Name: "spoilt", Enabled: true, Filter: router.Filter{Types: []string{"x.*"}}, Delivery: router.DefaultDelivery(),
+			Sink: router.Sink{Kind: router.PullSink, Lease: router.DefaultPullLease, MaxAttempts: 1},
+		})
+		require.NoError(t, err)
+		c := redistest.Client(t, addr)
+		require.NoError(t, c.Set(t.Context(), redisstore.Key(s, "l:"+spoilt.ID), "x", 0).Err())
+		require.NoError(t, c.ZAdd(t.Context(), redisstore.Key(s, "pulls"), redis.Z{Member: spoilt.ID}).Err()) // before the other one
+		dead, _, err := s.ExpirePulled(t.Context(), 0, func(id string) (router.Queue, int, bool) {
+			q := sub.Queue()
+			q.Subscription = id
+			return q, 1, id == sub.ID || id == spoilt.ID
+		})
+		require.ErrorContains(t, err, spoilt.ID)
+		require.Equal(t, 1, dead)
 	})
 }

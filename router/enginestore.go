@@ -220,7 +220,8 @@ type PullStore interface {
 	// ExtendPulled makes leases of a partition end at another time, where the receipt is good.
 	ExtendPulled(ctx context.Context, partition int, q Queue, receipts []Receipt, e PullExtension) (held []bool, until time.Time, err error)
 	// ExpirePulled ends leases that have run out, of queues of a partition, in bounded steps: the attempt counts as expired, and after so many attempts as known
-	// says for a subscription the delivery becomes a dead letter. It returns how many did; more says that there are more leases. Paused queues are left alone.
+	// says for a subscription the delivery becomes a dead letter. It returns how many did, also beside an error about some of the
+	// queues; more says that there are more leases. Paused queues are left alone.
 	ExpirePulled(ctx context.Context, partition int, known func(subscription string) (q Queue, attempts int, ok bool)) (dead int, more bool, err error)
 	// DuePulls tells which of these subscriptions have something to pull in a partition.
 	DuePulls(ctx context.Context, partition int, subscriptions []string) (due []string, err error)

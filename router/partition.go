@@ -433,12 +433,9 @@ func (p *partition) tidy(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return more, err
 	}
-	expired, err := p.expirePulled(ctx)
-	if err != nil {
-		return more, err
-	}
+	expired, failed := p.expirePulled(ctx) // what is wrong with a queue keeps triggers from nothing
 	again, err := p.freeTriggers(ctx)
-	return more || expired || again, err
+	return more || expired || again, errors.Join(failed, err)
 }
 
 // expirePulled makes dead letters of deliveries whose last attempt was a worker's that has let its lease run out, though nobody pulls.

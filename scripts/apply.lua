@@ -258,10 +258,7 @@ look(KEYS[4], due.handlers)
 look(KEYS[12], due.pulls)
 
 for i = arg, #ARGV, 3 do
-  local name = ARGV[i] .. ' ' .. ARGV[i + 1]
-  hold(log, copies, holds, ARGV[i], 'dead ' .. name)
-  redis.call('HSET', KEYS[7], name, ARGV[i + 2])
-  redis.call('ZADD', KEYS[8], int(t), name)
+  make_letter(log, copies, holds, KEYS[7], KEYS[8], ARGV[i] .. ' ' .. ARGV[i + 1], ARGV[i + 2], t)
 end
 
 if settles and work then

@@ -29,10 +29,8 @@ local result = { s[1] or '' }
 -- The deliveries whose lease ran out count as an attempt that did not come to an end.
 local function take_expired(queue, want, into)
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', queue.leases, '-inf', int(t), 'LIMIT', 0, want)) do
-    local old = redis.call('HGET', queue.attempts, entry) or '0\n'
-    local attempt = tonumber(string.match(old, '^%d+')) + 1
-    local lines = string.match(old, '\n(.*)$')
-    redis.call('HSET', queue.attempts, entry, int(attempt) .. '\n' .. lines .. '{"at":' .. int(t) .. ',"outcome":"expired"}\n')
+    local record, attempt = with_expired(redis.call('HGET', queue.attempts, entry) or '0\n', t)
+    redis.call('HSET', queue.attempts, entry, record)
     into[#into + 1] = { entry, attempt + 1 }
   end
 end

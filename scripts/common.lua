@@ -130,6 +130,19 @@ local function release(copies, holds, id, holder)
   end
 end
 
+-- Makes a dead letter of a delivery, or of an entry of the log, and keeps its event for it. The name begins with the event's stream ID.
+local function make_letter(log, copies, holds, dead, dead_at, name, record, t)
+  hold(log, copies, holds, id_of(name), 'dead ' .. name)
+  redis.call('HSET', dead, name, record)
+  redis.call('ZADD', dead_at, int(t), name)
+end
+
+-- The attempts at a delivery, as they are recorded, with one more that did not come to an end, and how many these are.
+local function with_expired(attempts, t)
+  local number = tonumber(string.match(attempts, '^%d+')) + 1
+  return int(number) .. '\n' .. string.match(attempts, '\n(.*)$') .. '{"at":' .. int(t) .. ',"outcome":"expired"}\n', number
+end
+
 -- Where it stands, beside a delivery's attempts, who has pulled it: the receipt, a space, the worker's name; on a line of its own, how far it is; after that, its note.
 local function receipt_field(entry)
   return entry .. ' receipt'

@@ -46,7 +46,7 @@ type Set struct {
 	Purge, Expire, Permit, Drop, Partials, Reseal, Pause, Resume    *Script
 	Extend, Find, Hasten, Count, Forward, Mark, Inbox, Merge        *Script
 	Redrive, Discard, Begin, Turn, Later, Finish, Replay, Redefine  *Script
-	Changes, Documents, Bury                                        *Script
+	Changes, Documents, Lapse                                       *Script
 }
 
 // Load returns the scripts as the given dialect wants them.
@@ -73,7 +73,8 @@ func Load(d Dialect) *Set {
 		Partials: script("partials"), Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Extend: script("extend"),
 		Find: script("find"), Hasten: script("hasten"), Count: script("count"), Forward: script("forward"), Mark: script("mark"),
 		Inbox: script("inbox"), Redrive: script("redrive"), Discard: script("discard"), Begin: script("begin"), Turn: script("turn"),
-		Later: script("later"), Changes: script("changes"), Documents: script("documents"), Bury: script("bury"), Finish: script("finish"), Redefine: build("define", "", false), Replay: script("replay"), Merge: evaluating("merge"),
+		Later: script("later"), Changes: script("changes"), Documents: script("documents"), Lapse: script("lapse"), Finish: script("finish"),
+		Replay: script("replay"), Merge: evaluating("merge"), Redefine: build("define", "", false),
 	}
 }
 
@@ -85,7 +86,7 @@ func (s *Set) All() []*Script {
 		s.Purge, s.Expire, s.Permit, s.Drop, s.Partials, s.Reseal, s.Pause, s.Resume,
 		s.Extend, s.Find, s.Hasten, s.Count, s.Forward, s.Mark, s.Inbox, s.Merge,
 		s.Redrive, s.Discard, s.Begin, s.Turn, s.Later, s.Finish, s.Replay, s.Redefine,
-		s.Changes, s.Documents, s.Bury,
+		s.Changes, s.Documents, s.Lapse,
 	}
 }
 

@@ -105,9 +105,7 @@ end
 
 function verdicts.dead(queue, entry, attempt, _, line)
   local name = without_lane(entry) .. ' ' .. queue.subscription
-  hold(log, copies, holds, id_of(entry), 'dead ' .. name)
-  redis.call('HSET', dead, name, with_attempt(queue, entry, attempt, line))
-  redis.call('ZADD', dead_at, int(t), name)
+  make_letter(log, copies, holds, dead, dead_at, name, with_attempt(queue, entry, attempt, line), t)
   queue.dead = queue.dead + 1
   forget(queue, entry)
 end

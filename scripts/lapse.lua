@@ -35,10 +35,7 @@ if redis.call('HEXISTS', KEYS[7], subscription) == 1 or redis.call('HEXISTS', KE
 end
 
 local function become_dead(entry, record)
-  local name = entry .. ' ' .. subscription
-  hold(log, copies, holds, id_of(entry), 'dead ' .. name)
-  redis.call('HSET', KEYS[5], name, record)
-  redis.call('ZADD', KEYS[6], int(t), name)
+  make_letter(log, copies, holds, KEYS[5], KEYS[6], entry .. ' ' .. subscription, record, t)
   redis.call('HDEL', attempts, entry)
   if at_or_before(entry, horizon) then
     release(copies, holds, id_of(entry), subscription .. suffix_of(entry))
@@ -47,9 +44,7 @@ end
 
 local expired, dead = redis.call('ZRANGEBYSCORE', KEYS[12], '-inf', int(t), 'LIMIT', 0, ARGV[4]), 0
 for _, entry in ipairs(expired) do
-  local old = redis.call('HGET', attempts, entry) or '0\n'
-  local attempt = tonumber(string.match(old, '^%d+')) + 1
-  local record = int(attempt) .. '\n' .. string.match(old, '\n(.*)$') .. '{"at":' .. int(t) .. ',"outcome":"expired"}\n'
+  local record, attempt = with_expired(redis.call('HGET', attempts, entry) or '0\n', t)
   redis.call('ZREM', KEYS[12], entry)
   redis.call('HDEL', attempts, receipt_field(entry))
   if attempt >= most then
