@@ -58,10 +58,10 @@ func (s *Store) subscriptionNames(ctx context.Context) (list []namedID, err erro
 
 // queueCalls are what is asked of one queue.
 type queueCalls struct {
-	fresh, flying, retrying, behind *redis.IntCmd
-	oldest                          [3]*redis.StringSliceCmd
-	counters                        *redis.SliceCmd
-	stopped                         [2]*redis.BoolCmd // paused, breaker open
+	sizes    queueSizes
+	oldest   [3]*redis.StringSliceCmd
+	counters *redis.SliceCmd
+	stopped  [2]*redis.BoolCmd // paused, breaker open
 }
 
 func (s *Store) addFigures(ctx context.Context, partition int, names []namedID, figures []router.SubscriptionFigures) error {
@@ -71,7 +71,7 @@ func (s *Store) addFigures(ctx context.Context, partition int, names []namedID, 
 	for i, one := range names {
 		id := one.id
 		calls[i] = queueCalls{
-			fresh: pipe.LLen(ctx, k.fresh(id)), flying: pipe.ZCard(ctx, k.leases(id)), retrying: pipe.ZCard(ctx, k.retries(id)), behind: pipe.ZCard(ctx, k.waiting(id)),
+			sizes: askSizes(ctx, pipe, k, id),
 			oldest: [3]*redis.StringSliceCmd{
 				pipe.LRange(ctx, k.fresh(id), 0, 0), pipe.ZRange(ctx, k.retries(id), 0, figuresOldest-1), pipe.ZRange(ctx, k.leases(id), 0, figuresOldest-1),
 			},
@@ -79,8 +79,12 @@ func (s *Store) addFigures(ctx context.Context, partition int, names []namedID, 
 			stopped:  [2]*redis.BoolCmd{pipe.HExists(ctx, k.paused(), id), pipe.HExists(ctx, k.open(), id)},
 		}
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return unavailable(err, "read the figures of queues")
+	// A key that holds something else counts nothing; what applies to it says so, and the other queues have their figures.
+	asked, _ := pipe.Exec(ctx) // each has its own error
+	for _, one := range asked {
+		if err := one.Err(); err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+			return unavailable(err, "read the figures of queues")
+		}
 	}
 	for i := range calls {
 		calls[i].addTo(&figures[i], partition)
@@ -89,12 +93,13 @@ func (s *Store) addFigures(ctx context.Context, partition int, names []namedID, 
 }
 
 func (c *queueCalls) addTo(f *router.SubscriptionFigures, partition int) {
-	f.InFlight += c.flying.Val()
-	f.Retrying += c.retrying.Val()
-	f.Backlog += c.fresh.Val() + c.flying.Val() + c.retrying.Val() + c.behind.Val()
-	for i, sum := range []*int64{&f.Delivered, &f.Dead, &f.OverCap, &f.NotQueued} {
-		text, _ := c.counters.Val()[i].(string)
-		*sum += counter(text)
+	f.InFlight += c.sizes.flying.Val()
+	f.Retrying += c.sizes.retrying.Val()
+	f.Backlog += c.sizes.backlog()
+	sums := []*int64{&f.Delivered, &f.Dead, &f.OverCap, &f.NotQueued}
+	for i, value := range c.counters.Val() {
+		text, _ := value.(string)
+		*sums[i] += counter(text)
 	}
 	status := router.SubscriptionStatus{OldestPending: f.OldestPending}
 	for _, entries := range c.oldest {

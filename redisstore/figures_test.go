@@ -55,3 +55,23 @@ func TestTheFiguresOfAllSubscriptionsAreThoseOfTheirStatuses(t *testing.T) {
 		}
 	})
 }
+
+func TestAKeyThatHoldsSomethingElseTakesTheFiguresOfNoOtherQueue(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		bad, good := create(t, s, "bad", "x.*"), create(t, s, "good", "x.*")
+		queued(t, s, bad, 2)
+		queued(t, s, good, 3)
+		c := redistest.Client(t, addr)
+		for _, key := range []string{"c:", "l:"} {
+			require.NoError(t, c.Set(t.Context(), redisstore.Key(s, key+bad.ID), "x", 0).Err())
+		}
+		figures, err := s.SubscriptionFigures(t.Context())
+		require.NoError(t, err)
+		backlogs := map[string]int64{}
+		for _, f := range figures {
+			backlogs[f.Name] = f.Backlog
+		}
+		require.Equal(t, map[string]int64{"bad": 2, "good": 3}, backlogs)
+	})
+}

@@ -59,11 +59,11 @@ func (s *Store) QueueRoom(ctx context.Context, partition int, q router.Queue) (i
 	}
 	k, id := s.keys[partition], q.Subscription
 	pipe := s.reader.Pipeline()
-	fresh, retrying, flying, behind := pipe.LLen(ctx, k.fresh(id)), pipe.ZCard(ctx, k.retries(id)), pipe.ZCard(ctx, k.leases(id)), pipe.ZCard(ctx, k.waiting(id))
+	sizes := askSizes(ctx, pipe, k, id)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return 0, unavailable(err, "look for room in a queue")
 	}
-	return (q.MaxBacklog+1)/2 - int(fresh.Val()+retrying.Val()+flying.Val()+behind.Val()), nil
+	return (q.MaxBacklog+1)/2 - int(sizes.backlog()), nil
 }
 
 // replayNumber gives a replay a number that no other has, in base 36.

@@ -41,26 +41,39 @@ func (s *Store) SubscriptionStatus(ctx context.Context, id string) (router.Subsc
 func (s *Store) queueStatus(ctx context.Context, id string) (status router.SubscriptionStatus, err error) {
 	for p, k := range s.keys {
 		pipe := s.reader.Pipeline()
-		fresh, flying := pipe.LLen(ctx, k.fresh(id)), pipe.ZCard(ctx, k.leases(id))
-		retrying, counters := pipe.ZCard(ctx, k.retries(id)), pipe.HGetAll(ctx, k.counters(id))
+		sizes, counters := askSizes(ctx, pipe, k, id), pipe.HGetAll(ctx, k.counters(id))
 		first := pipe.LRange(ctx, k.fresh(id), 0, 0)
-		behind, someBehind := pipe.ZCard(ctx, k.waiting(id)), pipe.ZRange(ctx, k.waiting(id), 0, oldestScan-1) // older than the first of their lane where they were put back
+		behind := pipe.ZRange(ctx, k.waiting(id), 0, oldestScan-1) // older than the first of their lane where they were put back
 		paused := pipe.HMGet(ctx, k.paused(), id)
 		waiting, leased := pipe.ZRange(ctx, k.retries(id), 0, oldestScan-1), pipe.ZRange(ctx, k.leases(id), 0, -1)
 		if _, err := pipe.Exec(ctx); err != nil {
 			return status, unavailable(err, "read the state of queues")
 		}
 		addPause(&status, paused.Val()[0])
-		status.InFlight += flying.Val()
-		status.Retrying += retrying.Val()
-		status.Backlog += fresh.Val() + flying.Val() + retrying.Val() + behind.Val()
+		status.InFlight += sizes.flying.Val()
+		status.Retrying += sizes.retrying.Val()
+		status.Backlog += sizes.backlog()
 		addCounters(&status, counters.Val())
-		for _, entries := range [][]string{first.Val(), waiting.Val(), leased.Val(), someBehind.Val()} {
+		for _, entries := range [][]string{first.Val(), waiting.Val(), leased.Val(), behind.Val()} {
 			addOldest(&status, p, entries)
 		}
 	}
 	status.Breaker, err = s.breakerStatus(ctx, id)
 	return status, err
+}
+
+// queueSizes are how many deliveries a queue has of each sort.
+type queueSizes struct{ fresh, flying, retrying, behind *redis.IntCmd }
+
+func askSizes(ctx context.Context, pipe redis.Pipeliner, k keys, id string) queueSizes {
+	return queueSizes{
+		fresh: pipe.LLen(ctx, k.fresh(id)), flying: pipe.ZCard(ctx, k.leases(id)), retrying: pipe.ZCard(ctx, k.retries(id)), behind: pipe.ZCard(ctx, k.waiting(id)),
+	}
+}
+
+// backlog is all that waits or is under way.
+func (s queueSizes) backlog() int64 {
+	return s.fresh.Val() + s.flying.Val() + s.retrying.Val() + s.behind.Val()
 }
 
 func addCounters(status *router.SubscriptionStatus, counters map[string]string) {

@@ -92,7 +92,7 @@ func (a *app) build(ctx context.Context, o options) (err error) {
 	o.Router.Observer = newObserver(registry)
 	a.router = router.New(a.store, o.Router)
 	collecting, stopCollecting := context.WithCancel(context.WithoutCancel(ctx))
-	status, figures := newStatusCollector(collecting, a.store), newFiguresCollector(collecting, a.store, o.MetricsSubscriptions)
+	status, figures := newStatusCollector(collecting, a.log, a.store), newFiguresCollector(collecting, a.log, a.store, o.MetricsSubscriptions)
 	a.stopCollecting = func() {
 		stopCollecting()
 		status.latest.settle()

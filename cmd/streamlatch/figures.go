@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,9 +28,9 @@ type figuresCollector struct {
 	each   []figure
 }
 
-func newFiguresCollector(ctx context.Context, store router.FiguresStore, most int) *figuresCollector {
+func newFiguresCollector(ctx context.Context, log *slog.Logger, store router.FiguresStore, most int) *figuresCollector {
 	return &figuresCollector{
-		latest: newLatest(ctx, store.SubscriptionFigures), most: most, each: figures(),
+		latest: newLatest(ctx, log, "subscriptions", store.SubscriptionFigures), most: most, each: figures(),
 		all: prometheus.NewDesc("streamlatch_subscriptions", "Subscriptions that there are.", nil, nil),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -51,7 +52,7 @@ func gather(t *testing.T, c prometheus.Collector) map[string]float64 {
 
 func TestSeriesOfSubscriptionsAreBoundedAndTheRestIsAddedUp(t *testing.T) {
 	for most, series := range map[int]int{0: 1, 1: 2, 100: 101, 299: 300, 300: 300, 1000: 300} {
-		c := newFiguresCollector(t.Context(), manyFigures(300), most)
+		c := newFiguresCollector(t.Context(), slog.New(slog.DiscardHandler), manyFigures(300), most)
 		c.latest.now = func() time.Time { return began }
 		found := gather(t, c)
 		require.Len(t, found, 1+10*series, "%d of their own", most)
@@ -75,7 +76,8 @@ func TestSeriesOfSubscriptionsAreBoundedAndTheRestIsAddedUp(t *testing.T) {
 func TestWhatIsReadForMetricsIsReadSeldomAndTooOldFiguresAreLeftOut(t *testing.T) {
 	ctx := t.Context()
 	now, reads, fails := began, 0, false
-	l := newLatest(ctx, func(context.Context) (int, error) {
+	said := newOutput()
+	l := newLatest(ctx, slog.New(slog.NewTextHandler(said, nil)), "numbers", func(context.Context) (int, error) {
 		reads++
 		if fails {
 			return 0, errors.New("Redis is not there")
@@ -94,9 +96,11 @@ func TestWhatIsReadForMetricsIsReadSeldomAndTooOldFiguresAreLeftOut(t *testing.T
 	want(1, true, true)
 	now = now.Add(time.Second)
 	want(2, true, true)
+	require.Empty(t, said.String())
 	fails = true
 	now = now.Add(20 * time.Second)
 	want(2, false, true)
+	require.Contains(t, said.String(), `what=numbers error="Redis is not there"`)
 	now = now.Add(39 * time.Second)
 	want(2, false, true)
 	now = now.Add(2 * time.Second)
@@ -108,7 +112,7 @@ func TestWhatIsReadForMetricsIsReadSeldomAndTooOldFiguresAreLeftOut(t *testing.T
 
 func TestAReadingThatHangsHoldsNoScrapeUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	l := newLatest(ctx, func(ctx context.Context) (int, error) {
+	l := newLatest(ctx, slog.New(slog.DiscardHandler), "numbers", func(ctx context.Context) (int, error) {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -16,7 +17,9 @@ const (
 
 // latest keeps what was read last, so that a scrape is answered in time whatever becomes of Redis, and Redis is not kept busy by scrapes. Safe for concurrent use.
 type latest[T any] struct {
+	what string // for the log
 	read func(context.Context) (T, error)
+	log  *slog.Logger
 	wait time.Duration
 	now  func() time.Time
 	ctx  context.Context // ends when nothing is read any more
@@ -30,8 +33,8 @@ type latest[T any] struct {
 }
 
 // newLatest makes one that reads until ctx ends.
-func newLatest[T any](ctx context.Context, read func(context.Context) (T, error)) *latest[T] {
-	return &latest[T]{read: read, wait: figuresWait, now: time.Now, ctx: ctx}
+func newLatest[T any](ctx context.Context, log *slog.Logger, what string, read func(context.Context) (T, error)) *latest[T] {
+	return &latest[T]{what: what, read: read, log: log, wait: figuresWait, now: time.Now, ctx: ctx}
 }
 
 // get returns what is known; ok is false where it is too old, and up where the last reading failed or has not come to an end in time.
@@ -66,6 +69,9 @@ func (l *latest[T]) begin() <-chan struct{} {
 		ctx, cancel := context.WithTimeout(l.ctx, figuresWithin)
 		defer cancel()
 		value, err := l.read(ctx)
+		if err != nil && l.ctx.Err() == nil {
+			l.log.Warn("cannot read what metrics tell; it will be tried again", "what", l.what, "error", err)
+		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.fresh = err == nil; l.fresh {

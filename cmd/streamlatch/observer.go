@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -79,12 +80,12 @@ type statusCollector struct {
 	lag, lagAge, events, dead, expired, memory, up, redisUp *prometheus.Desc
 }
 
-func newStatusCollector(ctx context.Context, store router.StatusStore) *statusCollector {
+func newStatusCollector(ctx context.Context, log *slog.Logger, store router.StatusStore) *statusCollector {
 	describe := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("streamlatch_"+name, help, labels, nil)
 	}
 	return &statusCollector{
-		latest:  newLatest(ctx, store.Status),
+		latest:  newLatest(ctx, log, "status", store.Status),
 		lag:     describe("lag_events", "Events accepted and not yet routed.", "partition"),
 		lagAge:  describe("lag_seconds", "Age of the oldest event that is not yet routed.", "partition"),
 		events:  describe("log_events", "Events in the log.", "partition"),
