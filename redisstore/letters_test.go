@@ -369,6 +369,25 @@ func TestAnOperationGoesOnWhenItsReplicaIsGone(t *testing.T) {
 	})
 }
 
+func TestHowFarAnOperationIsIsKeptWhileItWaitsForItsTurn(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr, func(c *redisstore.Config) { c.Partitions = 2 })
+		o, err := s.BeginOperation(t.Context(), router.Operation{Kind: router.PurgeOperation})
+		require.NoError(t, err)
+		_, _, err = s.MoveDeadLetters(t.Context(), o, 10)
+		require.NoError(t, err)
+		c := redistest.Client(t, addr)
+		for p := range 2 {
+			require.NoError(t, c.HSet(t.Context(), redisstore.KeyIn(s, p, "o:"+o.ID), "cursor", "end").Err())
+			require.NoError(t, c.PExpire(t.Context(), redisstore.KeyIn(s, p, "o:"+o.ID), time.Hour).Err())
+		}
+		require.NoError(t, s.EndTurn(t.Context(), o.ID, time.Second))
+		for p := range 2 {
+			require.Greater(t, c.PTTL(t.Context(), redisstore.KeyIn(s, p, "o:"+o.ID)).Val(), 6*24*time.Hour)
+		}
+	})
+}
+
 func TestARedriveKeepsToItsRate(t *testing.T) {
 	addr, _ := redistest.Shared(t)
 	s := open(t, addr)

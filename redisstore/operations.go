@@ -186,9 +186,24 @@ func (s *Store) EndTurn(ctx context.Context, id string, after time.Duration) err
 	if err != nil {
 		return err
 	}
+	if err := s.keepProgress(ctx, id); err != nil {
+		return err
+	}
 	at := now.Add(after).UnixMilli()
 	if _, err := s.run(ctx, s.scripts.Later, []string{s.keys[0].operations()}, id, at); err != nil {
 		return unavailable(err, "leave an operation to others")
+	}
+	return nil
+}
+
+// keepProgress sees to it that how far an operation is does not expire in a partition where it has long had nothing to do, or had to wait for room.
+func (s *Store) keepProgress(ctx context.Context, id string) error {
+	pipe := s.writer.Pipeline()
+	for _, k := range s.keys {
+		pipe.PExpire(ctx, k.progress(id), operationKept)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return unavailable(err, "keep how far an operation is")
 	}
 	return nil
 }
