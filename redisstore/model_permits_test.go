@@ -82,10 +82,12 @@ func (m *model) giveBack(q router.Queue, dates []string, probe bool) {
 	}
 }
 
-// modelRate are the permits of a rate that were taken: how many of each date.
+// modelRate are the permits of a rate that were taken: how many of each date. They are forgotten two windows and a minute after the last call, by the rate of that:
+// if another one has longer windows, those that are forgotten were taken when nobody had asked for it.
 type modelRate struct {
 	permits map[int64]int
 	per     int64
+	until   int64 // when they are forgotten
 }
 
 // count leaves those out that do not count any more; whether they are still stored does not matter.
@@ -108,6 +110,9 @@ func (m *model) rate(q router.Queue, want int, slack time.Duration, back []strin
 	grain := max(per/200, 1)
 	rounded := func(t int64) int64 { return (t + grain - 1) / grain * grain }
 	counts, used, first := map[int64]int{}, 0, int64(0)
+	if m.rates[q.Subscription].until <= m.now {
+		delete(m.rates, q.Subscription)
+	}
 	for date, n := range m.rates[q.Subscription].permits {
 		if date > m.now+2*per { // the clock went back
 			date = rounded(m.now)
@@ -139,7 +144,7 @@ func (m *model) rate(q router.Queue, want int, slack time.Duration, back []strin
 			first = date
 		}
 	}
-	m.rates[q.Subscription] = modelRate{counts, per}
+	m.rates[q.Subscription] = modelRate{counts, per, m.now + 2*per + 60_000}
 	if taken < want {
 		wait = max(first-m.now, 1)
 	}

@@ -255,10 +255,15 @@ func (d *dispatcher) reserve(batch []Enqueue) (reserved int) {
 // accept starts the attempts for what apply leased at once, in the slots that were reserved. records are those of the batch, in log order. It is
 // not called any more when run's ctx ends.
 func (d *dispatcher) accept(claimed []Claimed, records []Record) {
-	jobs := make([]job, len(claimed))
-	for j, c := range claimed {
-		record, _ := recordAt(records, c.Entry.Position)
-		jobs[j] = job{claimed: c, record: record}
+	jobs := make([]job, 0, len(claimed))
+	for _, c := range claimed {
+		record, ok := recordAt(records, c.Entry.Position)
+		if !ok { // it is none of them, and has to be read
+			d.slots.give(1)
+			d.outbox.put(Settlement{Claimed: c, Unstarted: true})
+			continue
+		}
+		jobs = append(jobs, job{claimed: c, record: record})
 	}
 	d.start(jobs...)
 }

@@ -64,7 +64,7 @@ func misbehave(ctx context.Context, kind hostile.Kind, servers *errgroup.Group) 
 	}
 	context.AfterFunc(ctx, func() {
 		bad.Close()
-		_ = server.Close()
+		_ = server.Close() // what it served has come to its end with ctx
 	})
 	servers.Go(func() error { return server.Serve(l) })
 	return bad.Scheme() + "://" + plain.Addr().String() + "/", nil
