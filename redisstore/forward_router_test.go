@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/streamlatch/streamlatch/internal/redistest"
@@ -163,6 +164,33 @@ func TestOnSeveralPartitionsWhatIsForgottenOfATriggerIsForgottenEverywhere(t *te
 		stop()
 		start(t, d.store, newSink()) // which looks at once, not after ten seconds
 		raw := redistest.Client(t, addr)
+		eventually(t, func() bool {
+			return len(raw.Keys(t.Context(), strings.Replace(redisstore.Key(d.store, "*"+trigger.ID+"*"), "{0}", "{*}", 1)).Val()) == 0
+		}, "all of it is freed")
+	})
+}
+
+func TestAQueueThatCannotBeUsedKeepsNoTriggerFromBeingFreed(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		d := &spread{store: open(t, addr, func(c *redisstore.Config) { c.Partitions = 3 })}
+		d.define(t, pair)
+		_, stop := start(t, d.store, newSink())
+		appendOne(t, d.store, scattered(t, "1", "a", "1"))
+		d.settled(t)
+		trigger := must(d.store.Trigger(t.Context(), "pair"))
+		_, err := d.store.DeleteTrigger(t.Context(), trigger.ID, 0)
+		require.NoError(t, err)
+		stop()
+		spoilt := must(d.store.CreateSubscription(t.Context(), router.Subscription{
+			Name: "spoilt", Enabled: true, Filter: router.Filter{Types: []string{"x.*"}}, Delivery: router.DefaultDelivery(),
+			Sink: router.Sink{Kind: router.PullSink, Lease: router.DefaultPullLease, MaxAttempts: 1},
+		}))
+		raw := redistest.Client(t, addr)
+		for p := range 3 {
+			require.NoError(t, raw.Set(t.Context(), redisstore.KeyIn(d.store, p, "l:"+spoilt.ID), "x", 0).Err())
+			require.NoError(t, raw.ZAdd(t.Context(), redisstore.KeyIn(d.store, p, "pulls"), redis.Z{Member: spoilt.ID}).Err())
+		}
+		start(t, d.store, newSink()) // which looks at once, not after ten seconds
 		eventually(t, func() bool {
 			return len(raw.Keys(t.Context(), strings.Replace(redisstore.Key(d.store, "*"+trigger.ID+"*"), "{0}", "{*}", 1)).Val()) == 0
 		}, "all of it is freed")
