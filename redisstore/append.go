@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	commitEvents = 512     // one script call stores at most so many events: about 2 ms of Redis
+	commitEvents = 1000    // one script call stores at most so many events: about 3 ms of Redis
 	commitBytes  = 1 << 20 // and about so many bytes, but always one event
 	// In a stream of requests larger calls cost less an event. Callers that come singly are not held up.
 	gatherAbove = 16

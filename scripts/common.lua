@@ -1,4 +1,4 @@
--- What several scripts share. The loader puts it in front of each of them.
+-- What several scripts share. The loader puts in front of each of them the functions that it calls; each is a paragraph, and calls only those above it.
 
 -- Redis' clock, in milliseconds.
 local function now()

@@ -10,6 +10,8 @@ import (
 	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1.
 	"embed"
 	"encoding/hex"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -56,7 +58,7 @@ func Load(d Dialect) *Set {
 		evaluation += read(name)
 	}
 	build := func(name, with string, more bool) *Script {
-		source := common + with + read(name)
+		source := needed(common, with+read(name))
 		if d == Redis {
 			source = shebang(more) + source
 		}
@@ -76,6 +78,19 @@ func Load(d Dialect) *Set {
 		Later: script("later"), Changes: script("changes"), Documents: script("documents"), Lapse: script("lapse"), Finish: script("finish"),
 		Replay: script("replay"), Merge: evaluating("merge"), Redefine: build("define", "", false),
 	}
+}
+
+var function = regexp.MustCompile(`(?m)^local function (\w+)`)
+
+// needed puts in front of a program the functions that it calls, itself or through one another, each of them a paragraph of common: any other would cost every
+// call of it.
+func needed(common, program string) string {
+	for _, paragraph := range slices.Backward(strings.Split(common, "\n\n")) {
+		if name := function.FindStringSubmatch(paragraph); name != nil && strings.Contains(program, name[1]+"(") {
+			program = paragraph + "\n\n" + program
+		}
+	}
+	return program
 }
 
 // All lists the scripts of a set.
