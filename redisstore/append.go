@@ -298,6 +298,7 @@ func (s *Store) commitAll(ctx context.Context, partition int, batch []*pending) 
 		results = results[copy(p.results, results):]
 		p.done <- struct{}{}
 	}
+	s.tails[partition].grown.beat() // last, so that the events are routed first: of those who wait, the one told last runs next
 }
 
 func callSize(items []*item) int {

@@ -50,7 +50,7 @@ func newTailRun(records []router.Record) tailRun {
 
 func (r tailRun) end() router.Position { return r.records[len(r.records)-1].Position }
 
-// add says that records, at least one, were appended right behind a position. What does not follow on what is there begins a new tail.
+// add says that records, at least one, were appended right behind a position. What does not follow on what is there begins a new tail. Readers are told by grown.
 func (t *tail) add(previous router.Position, records []router.Record) {
 	run := newTailRun(records)
 	t.mu.Lock()
@@ -64,7 +64,6 @@ func (t *tail) add(previous router.Position, records []router.Record) {
 		t.dropOldest()
 	}
 	t.mu.Unlock()
-	t.grown.beat()
 }
 
 func (t *tail) clear(before router.Position) {
