@@ -22,8 +22,8 @@ func TestACallOfAppendIsBoundedInEventsAndBytesAndHasAtLeastOneEvent(t *testing.
 	for name, c := range map[string]struct{ sizes, calls []int }{
 		"nothing":               {nil, nil},
 		"few":                   {[]int{10, 10, 10}, []int{3}},
-		"as many as go":         {slices.Repeat([]int{1}, 512), []int{512}},
-		"one more":              {slices.Repeat([]int{1}, 513), []int{512, 1}},
+		"as many as go":         {slices.Repeat([]int{1}, 1000), []int{1000}},
+		"one more":              {slices.Repeat([]int{1}, 1001), []int{1000, 1}},
 		"by bytes":              {[]int{mega / 2, mega / 2, 1}, []int{2, 1}},
 		"one that is too large": {[]int{3 * mega}, []int{1}},
 		"each alone":            {[]int{3 * mega, 3 * mega, 1, 1}, []int{1, 1, 2}},
@@ -123,12 +123,12 @@ func TestManyEventsOfOneCallerGoInBoundedCallsAndKeepTheirOrder(t *testing.T) {
 		insist(t, s, "first")
 		a := watchAppends(s)
 		close(a.gate)
-		events := make([]router.Event, 1100)
+		events := make([]router.Event, 2100)
 		for i := range events {
 			events[i] = event(t, fmt.Sprint(i), "x.y")
 		}
 		results := s.Append(t.Context(), events)
-		require.Equal(t, []int{512, 512, 76}, a.made())
+		require.Equal(t, []int{1000, 1000, 100}, a.made())
 		for i := 1; i < len(results); i++ {
 			require.NoError(t, results[i].Err)
 			require.Positive(t, results[i].Position.Compare(results[i-1].Position))

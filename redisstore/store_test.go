@@ -75,7 +75,7 @@ func TestAnEventIsStoredOnce(t *testing.T) {
 func TestEventsOfACallOfAnySizeAreKnownAgainAtTheirPositions(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addr string) {
 		s := open(t, addr)
-		for _, size := range []int{1, 2, 4, 5, 6, 70, 512} {
+		for _, size := range []int{1, 2, 4, 5, 6, 70, 1000} {
 			events := make([]router.Event, size)
 			for i := range events {
 				events[i] = event(t, fmt.Sprintf("%d of %d", i, size), "x.y")

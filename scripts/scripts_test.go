@@ -144,3 +144,17 @@ func TestApplyWithoutTriggersDoesNotCarryTheirEvaluation(t *testing.T) {
 		require.Less(t, 3*strings.Count(set.Apply.Source, "function"), strings.Count(set.ApplyWork.Source, "function"))
 	}
 }
+
+var functionName = regexp.MustCompile(`(?m)^local function (\w+)`)
+
+func TestOfWhatIsSharedAScriptHasWhatItCallsAndNothingElse(t *testing.T) {
+	functions := functionName.FindAllStringSubmatch(luaFiles(t)["common"], -1)
+	require.NotEmpty(t, functions)
+	for _, s := range scripts.Load(scripts.Plain).All() {
+		for _, f := range functions {
+			definition, rest, defined := strings.Cut(s.Source, "local function "+f[1]+"(")
+			require.Equal(t, strings.Contains(definition+rest, f[1]+"("), defined, "%s in %s", f[1], s.Name)
+			require.NotContains(t, definition, f[1]+"(", "%s calls it before it is there", s.Name)
+		}
+	}
+}
