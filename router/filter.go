@@ -24,6 +24,10 @@ type CompiledFilter struct {
 	// plans are the conditions by which an index may file the filter: whatever matches fulfils all of at least one plan.
 	plans []plan
 
+	// keys are what a filter wants that wants nothing else: at each path a value that has the key in the path's place. onlyKeys says that it is such a filter.
+	keys     []key
+	onlyKeys bool
+
 	// alone is where the filter finds its values when it is no part of an index; it is made when that is needed.
 	alone     placed
 	aloneOnce sync.Once

@@ -19,17 +19,17 @@ type edit struct{ _ byte } // not of size zero: edits are told apart by their ad
 // hamtNode has, for each six bits of the hash at its level, an item, a deeper node, or nothing. Below hamtDepth all bits are used up, and
 // items whose whole hash is equal stand in one list.
 type hamtNode[K comparable, V any] struct {
-	owner    *edit
 	itemBits uint64
 	nodeBits uint64
-	items    []hamtItem[K, V]
+	items    []hamtItem[K, V] // up to 16 are in the same piece of memory as the node
 	nodes    []*hamtNode[K, V]
+	owner    *edit
 }
 
 type hamtItem[K comparable, V any] struct {
 	hash  uint64
+	value V // beside the hash: many who come for the value don't look at the key
 	key   K
-	value V
 }
 
 const (
@@ -39,31 +39,39 @@ const (
 
 // get finds the value of a key with that hash; it is zero where there is none.
 func (m hamt[K, V]) get(hash uint64, key K) (value V, ok bool) {
+	if item := m.find(hash, key); item != nil && item.key == key {
+		return item.value, true
+	}
+	return value, false
+}
+
+// find finds the only item that can be the one of a key with that hash; nil: there is none. The item may have another key with the same hash.
+func (m hamt[K, V]) find(hash uint64, key K) *hamtItem[K, V] {
 	n, shift := m.root, 0
 	for ; n != nil && shift < hamtDepth; shift += hamtBits {
 		bit := hamtBit(hash, shift)
 		if n.itemBits&bit != 0 {
-			if item := &n.items[hamtPlace(n.itemBits, bit)]; item.hash == hash && item.key == key {
-				return item.value, true
+			if item := &n.items[hamtPlace(n.itemBits, bit)]; item.hash == hash {
+				return item
 			}
-			return value, false
+			return nil
 		}
 		if n.nodeBits&bit == 0 {
-			return value, false
+			return nil
 		}
 		n = n.nodes[hamtPlace(n.nodeBits, bit)]
 	}
 	if n != nil {
 		if i := n.indexOf(key); i >= 0 {
-			return n.items[i].value, true
+			return &n.items[i]
 		}
 	}
-	return value, false
+	return nil
 }
 
 // with gives a map that has the value under the key.
 func (m hamt[K, V]) with(e *edit, hash uint64, key K, value V) hamt[K, V] {
-	root, grown := m.root.with(e, 0, hamtItem[K, V]{hash, key, value})
+	root, grown := m.root.with(e, 0, hamtItem[K, V]{hash: hash, key: key, value: value})
 	if grown {
 		m.size++
 	}
@@ -111,37 +119,76 @@ func (n *hamtNode[K, V]) indexOf(key K) int {
 	return slices.IndexFunc(n.items, func(item hamtItem[K, V]) bool { return item.key == key })
 }
 
-// editable is the node itself where the edit owns it, else a copy.
-func (n *hamtNode[K, V]) editable(e *edit) *hamtNode[K, V] {
+// newHamtNode makes a node and room for items in one piece of memory, so that whoever comes for an item waits for memory once.
+func newHamtNode[K comparable, V any](room int) *hamtNode[K, V] {
 	switch {
-	case n == nil:
-		return &hamtNode[K, V]{owner: e}
-	case e != nil && n.owner == e:
+	case room <= 1:
+		n := &struct {
+			hamtNode[K, V]
+			room [1]hamtItem[K, V]
+		}{}
+		return n.roomy(n.room[:])
+	case room <= 4:
+		n := &struct {
+			hamtNode[K, V]
+			room [4]hamtItem[K, V]
+		}{}
+		return n.roomy(n.room[:])
+	case room <= 8:
+		n := &struct {
+			hamtNode[K, V]
+			room [8]hamtItem[K, V]
+		}{}
+		return n.roomy(n.room[:])
+	case room <= 16:
+		n := &struct {
+			hamtNode[K, V]
+			room [16]hamtItem[K, V]
+		}{}
+		return n.roomy(n.room[:])
+	}
+	return (&hamtNode[K, V]{}).roomy(make([]hamtItem[K, V], room))
+}
+
+func (n *hamtNode[K, V]) roomy(room []hamtItem[K, V]) *hamtNode[K, V] {
+	n.items = room[:0]
+	return n
+}
+
+// editable is the node itself where the edit owns it and has room for so many more items, else a copy.
+func (n *hamtNode[K, V]) editable(e *edit, more int) *hamtNode[K, V] {
+	if e != nil && n.owner == e && len(n.items)+more <= cap(n.items) {
 		return n
 	}
-	c := *n
-	c.owner, c.items, c.nodes = e, slices.Clone(n.items), slices.Clone(n.nodes)
-	return &c
+	c := newHamtNode[K, V](len(n.items) + more)
+	c.owner, c.itemBits, c.nodeBits = e, n.itemBits, n.nodeBits
+	c.items, c.nodes = append(c.items, n.items...), slices.Clone(n.nodes)
+	return c
 }
 
 func (n *hamtNode[K, V]) with(e *edit, shift int, item hamtItem[K, V]) (_ *hamtNode[K, V], grown bool) {
-	n = n.editable(e)
-	if shift >= hamtDepth {
-		return n, n.putInList(item)
-	}
 	bit := hamtBit(item.hash, shift)
 	switch {
+	case n == nil:
+		n = newHamtNode[K, V](1)
+		n.owner = e
 	case n.nodeBits&bit != 0:
+		n = n.editable(e, 0)
 		child := &n.nodes[hamtPlace(n.nodeBits, bit)]
 		*child, grown = (*child).with(e, shift+hamtBits, item)
 		return n, grown
-	case n.itemBits&bit == 0:
-		n.items = slices.Insert(n.items, hamtPlace(n.itemBits, bit), item)
-		n.itemBits |= bit
-		return n, true
+	}
+	n = n.editable(e, 1)
+	if shift >= hamtDepth {
+		return n, n.putInList(item)
 	}
 	at := hamtPlace(n.itemBits, bit)
-	if n.items[at].key == item.key {
+	switch {
+	case n.itemBits&bit == 0:
+		n.items = slices.Insert(n.items, at, item)
+		n.itemBits |= bit
+		return n, true
+	case n.items[at].key == item.key:
 		n.items[at] = item
 		return n, false
 	}
@@ -187,7 +234,7 @@ func (n *hamtNode[K, V]) without(e *edit, shift int, hash uint64, key K) (_ *ham
 	if at < 0 {
 		return n, false
 	}
-	n = n.editable(e)
+	n = n.editable(e, 0)
 	n.items = slices.Delete(n.items, at, at+1)
 	n.itemBits &^= bit
 	if len(n.items) == 0 && len(n.nodes) == 0 {
@@ -204,11 +251,12 @@ func (n *hamtNode[K, V]) withoutBelow(e *edit, shift int, hash uint64, key K) (*
 	if !shrunk {
 		return n, false
 	}
-	n = n.editable(e)
 	if len(child.nodes) > 0 || len(child.items) > 1 {
+		n = n.editable(e, 0)
 		n.nodes[at] = child
 		return n, true
 	}
+	n = n.editable(e, 1)
 	n.nodes = slices.Delete(n.nodes, at, at+1)
 	n.nodeBits &^= bit
 	n.items = slices.Insert(n.items, hamtPlace(n.itemBits, bit), child.items[0])

@@ -15,18 +15,9 @@ type Index struct {
 	paths   *paths
 	entries hamt[string, *entry]
 
-	exact hamt[string, *indexNode] // filters that want one type
-	stars *typeNode                // filters that want types with a star
-	any   *indexNode               // filters that any type may match
-}
-
-// entry is a filter in an index.
-type entry struct {
-	matcher // the filter's, near at hand
-	id      string
-	slots   []slot  // where the values for its paths are, in their order
-	inline  [4]slot // room for most
-	filter  *CompiledFilter
+	exact hamt[string, indexNode] // filters that want one type
+	stars *typeNode               // filters that want types with a star
+	any   *indexNode              // filters that any type may match
 }
 
 // NewIndex makes an empty index.
@@ -66,8 +57,9 @@ func (x *Index) search(v *View, out []string) matching {
 	clear(v.visited)
 	m := matching{seed: x.seed, view: v, out: out}
 	eventType := v.event.Type()
-	node, _ := x.exact.get(maphash.String(x.seed, eventType), eventType)
-	m.visit(node)
+	if exact := x.exact.find(maphash.String(x.seed, eventType), eventType); exact != nil && exact.key == eventType {
+		m.visit(&exact.value)
+	}
 	m.visit(x.any)
 	if x.stars != nil && !hasEmptySegment(eventType) {
 		m.visitTypes(x.stars, eventType)
@@ -94,15 +86,15 @@ func (e *IndexEdit) Index() *Index {
 // Set puts a filter under an id, in the place of the one that was there.
 func (e *IndexEdit) Set(id string, filter *CompiledFilter) {
 	e.Remove(id)
-	n := &entry{id: id, filter: filter, matcher: filter.matcher}
-	n.slots = n.inline[:0]
+	n := &entry{filter: filter}
 	for _, path := range filter.paths {
 		var s slot
 		e.index.paths, s = e.index.paths.with(e.owner, path)
 		n.slots = append(n.slots, s)
 	}
+	n.wanted = wantedBy(id, filter, n.slots)
 	e.index.entries = e.index.entries.with(e.owner, e.hash(id), id, n)
-	e.file(n, (*indexNode).with)
+	e.file(n, indexNode.with)
 }
 
 // Remove takes out what is under an id.
@@ -111,7 +103,7 @@ func (e *IndexEdit) Remove(id string) {
 	if !ok {
 		return
 	}
-	e.file(n, (*indexNode).without)
+	e.file(n, indexNode.without)
 	e.index.entries = e.index.entries.without(e.owner, e.hash(id), id)
 	for _, path := range n.filter.paths {
 		e.index.paths = e.index.paths.without(e.owner, path)
@@ -121,7 +113,7 @@ func (e *IndexEdit) Remove(id string) {
 func (e *IndexEdit) hash(s string) uint64 { return maphash.String(e.index.seed, s) }
 
 // file makes a change at all nodes that an entry is filed under by types: those that the filter lists, or else those that a plan needs.
-func (e *IndexEdit) file(n *entry, change func(*indexNode, *filing) *indexNode) {
+func (e *IndexEdit) file(n *entry, change func(indexNode, *filing) indexNode) {
 	for i, p := range n.filter.plans {
 		f := &filing{edit: e.owner, seed: e.index.seed, posting: posting{n, i}}
 		types := n.filter.typesNeeded(p)
@@ -135,7 +127,7 @@ func (e *IndexEdit) file(n *entry, change func(*indexNode, *filing) *indexNode) 
 				e.fileUnderType(eventType, f, change)
 			}
 		default:
-			e.index.any = change(e.index.any, f)
+			e.fileUnder(TypePattern{anyType}, f, change)
 		}
 	}
 }
@@ -158,22 +150,23 @@ func (c *CompiledFilter) typesNeeded(p plan) (types []string) {
 // isOfType tells whether a condition is one of the type.
 func (c *CompiledFilter) isOfType(d condition) bool { return c.paths[d.place] == "type" }
 
-func (e *IndexEdit) fileUnder(pattern TypePattern, f *filing, change func(*indexNode, *filing) *indexNode) {
+func (e *IndexEdit) fileUnder(pattern TypePattern, f *filing, change func(indexNode, *filing) indexNode) {
+	filed := func(n indexNode) indexNode { return change(n, f) }
 	switch {
 	case pattern.text == anyType:
-		e.index.any = change(e.index.any, f)
+		e.index.any = e.index.any.changed(filed)
 	case pattern.isExact():
 		e.fileUnderType(pattern.text, f, change)
 	default:
-		e.index.stars = e.index.stars.change(e, pattern.text, func(n *indexNode) *indexNode { return change(n, f) })
+		e.index.stars = e.index.stars.change(e, pattern.text, filed)
 	}
 }
 
-func (e *IndexEdit) fileUnderType(eventType string, f *filing, change func(*indexNode, *filing) *indexNode) {
+func (e *IndexEdit) fileUnderType(eventType string, f *filing, change func(indexNode, *filing) indexNode) {
 	ofType := *f
 	ofType.oneType = true
 	node, _ := e.index.exact.get(e.hash(eventType), eventType)
-	if node = change(node, &ofType); node != nil {
+	if node = change(node, &ofType); !node.isEmpty() {
 		e.index.exact = e.index.exact.with(e.owner, e.hash(eventType), eventType, node)
 	} else {
 		e.index.exact = e.index.exact.without(e.owner, e.hash(eventType), eventType)

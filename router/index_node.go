@@ -5,11 +5,19 @@ import (
 	"slices"
 )
 
-// indexNode holds filters that nothing is known to tell apart yet: up to fewPostings of them as a list, more than that spread by the values they need, each
-// by the condition of its plan under which there are the fewest so far. So a field that many filters have in common does no harm as long as there is
-// another, whatever the order they come in; and where all fields have few values, filters are spread by one after the other. A node is immutable.
+// indexNode holds filters that nothing is known to tell apart yet. Most nodes have one alone, and what it wants is at hand. The zero node is empty. A node
+// is immutable.
 type indexNode struct {
-	size   int // postings in the node and below
+	crowd  *crowd
+	sole   posting // where there is no crowd
+	wanted wanted  // by the sole one
+}
+
+// crowd is what a node holds that has more than one filter: up to fewPostings of them as a list, more than that spread by the values they need, each
+// by the condition of its plan under which there are the fewest so far. So a field that many filters have in common does no harm as long as there is
+// another, whatever the order they come in; and where all fields have few values, filters are spread by one after the other. A crowd is immutable.
+type crowd struct {
+	size   int // postings in the crowd and below
 	listed int
 	few    [fewPostings]posting      // those listed: not spread yet
 	rest   hamt[posting, struct{}]   // can't be spread any further
@@ -27,7 +35,7 @@ type posting struct {
 
 // indexedField is where filters are by the keys that they need at one path.
 type indexedField struct {
-	nodes     hamt[key, *indexNode]
+	nodes     hamt[key, indexNode]
 	addresses int           // how many keys are addresses
 	prefixes  []prefixCount // by length, ascending
 }
@@ -76,12 +84,53 @@ func (f *filing) below(s slot) *filing {
 	return &c
 }
 
-// with gives the node with a posting filed.
-func (n *indexNode) with(f *filing) *indexNode {
-	c := indexNode{}
-	if n != nil {
-		c = *n
+// soleNode is the node of one posting.
+func soleNode(p posting) indexNode { return indexNode{sole: p, wanted: p.entry.wanted} }
+
+// isEmpty tells whether the node has no filters.
+func (n *indexNode) isEmpty() bool { return n.crowd == nil && n.sole.entry == nil }
+
+// holds tells whether the node holds the same as another one, of which it was made.
+func (n *indexNode) holds(m *indexNode) bool { return n.crowd == m.crowd && n.sole == m.sole }
+
+// changed is the node after a change; nil stands for an empty node.
+func (n *indexNode) changed(change func(indexNode) indexNode) *indexNode {
+	if n == nil {
+		n = &indexNode{}
 	}
+	if c := change(*n); !c.isEmpty() {
+		return &c
+	}
+	return nil
+}
+
+// size is how many postings there are in the node and below.
+func (n *indexNode) size() int {
+	switch {
+	case n.crowd != nil:
+		return n.crowd.size
+	case n.isEmpty():
+		return 0
+	}
+	return 1
+}
+
+// with gives the node with a posting filed.
+func (n indexNode) with(f *filing) indexNode {
+	switch {
+	case n.isEmpty():
+		return soleNode(f.posting)
+	case n.crowd == nil:
+		first := *f
+		first.posting = n.sole
+		return indexNode{crowd: new(crowd).with(&first).with(f)}
+	}
+	return indexNode{crowd: n.crowd.with(f)}
+}
+
+// with gives the crowd with a posting filed.
+func (n *crowd) with(f *filing) *crowd {
+	c := *n
 	c.size++
 	s, by := c.best(f)
 	switch {
@@ -99,7 +148,7 @@ func (n *indexNode) with(f *filing) *indexNode {
 
 // best is the condition under which there are the fewest postings; nil: the posting can't be spread any further. Prefixes, which take longer to look
 // up, have to be worth it.
-func (n *indexNode) best(f *filing) (best slot, by *condition) {
+func (n *crowd) best(f *filing) (best slot, by *condition) {
 	least := 0
 	for s, c := range f.conditions {
 		load := 0
@@ -118,7 +167,7 @@ func (field *indexedField) load(seed maphash.Seed, k key) int {
 	load := 0
 	if field != nil {
 		if n, ok := field.nodes.get(k.hash(seed), k); ok {
-			load = n.size
+			load = n.size()
 		}
 	}
 	if k.kind == prefixKey {
@@ -128,17 +177,17 @@ func (field *indexedField) load(seed maphash.Seed, k key) int {
 }
 
 // spread files a posting under a condition.
-func (n *indexNode) spread(f *filing, s slot, by *condition) {
+func (n *crowd) spread(f *filing, s slot, by *condition) {
 	field, _ := n.fields.get(s.hash(), s)
 	below := f.below(s)
 	for _, k := range by.keys {
-		field = field.change(f, k, func(n *indexNode) *indexNode { return n.with(below) })
+		field = field.change(f, k, func(n indexNode) indexNode { return n.with(below) })
 	}
 	n.fields = n.fields.with(f.edit, s.hash(), s, field)
 }
 
 // spreadListed spreads what was only listed.
-func (n *indexNode) spreadListed(f *filing) {
+func (n *crowd) spreadListed(f *filing) {
 	few, listed := n.few, n.listed
 	n.few, n.listed = [fewPostings]posting{}, 0
 	for _, p := range few[:listed] {
@@ -150,24 +199,22 @@ func (n *indexNode) spreadListed(f *filing) {
 }
 
 // change gives the field with the node of a key changed; a field without nodes is nil.
-func (field *indexedField) change(f *filing, k key, change func(*indexNode) *indexNode) *indexedField {
+func (field *indexedField) change(f *filing, k key, change func(indexNode) indexNode) *indexedField {
 	c := indexedField{}
 	if field != nil {
 		c = *field
 	}
 	hash := k.hash(f.seed)
-	before, _ := c.nodes.get(hash, k)
+	before, there := c.nodes.get(hash, k)
 	after := change(before)
 	switch {
-	case after != nil:
+	case !after.isEmpty():
 		c.nodes = c.nodes.with(f.edit, hash, k, after)
-	case before != nil:
+		if !there {
+			c.count(k, +1)
+		}
+	case there:
 		c.nodes = c.nodes.without(f.edit, hash, k)
-	}
-	switch {
-	case before == nil && after != nil:
-		c.count(k, +1)
-	case before != nil && after == nil:
 		c.count(k, -1)
 	}
 	if c.nodes.size == 0 {
@@ -194,12 +241,26 @@ func (field *indexedField) count(k key, by int) {
 	}
 }
 
-// without gives the node without a posting, nil for an empty one. It is n itself where the posting is not there: then it is
-// under another field.
-func (n *indexNode) without(f *filing) *indexNode {
-	if n == nil {
-		return nil
+// without gives the node without a posting. It is n itself where the posting is not there: then it is under another field.
+func (n indexNode) without(f *filing) indexNode {
+	switch {
+	case n.crowd == nil && n.sole == f.posting:
+		return indexNode{}
+	case n.crowd == nil:
+		return n
 	}
+	c := n.crowd.without(f)
+	switch {
+	case c.size == 0:
+		return indexNode{}
+	case c.size == 1 && c.listed == 1:
+		return soleNode(c.few[0])
+	}
+	return indexNode{crowd: c}
+}
+
+// without gives the crowd without a posting. It is n itself where the posting is not there.
+func (n *crowd) without(f *filing) *crowd {
 	c := *n
 	c.size--
 	if i := slices.Index(n.few[:n.listed], f.posting); i >= 0 {
@@ -211,14 +272,11 @@ func (n *indexNode) without(f *filing) *indexNode {
 	if c.listed == n.listed && c.rest.size == n.rest.size && !c.gather(f) {
 		return n
 	}
-	if c.size == 0 {
-		return nil
-	}
 	return &c
 }
 
 // gather takes a posting out of the field that it was spread by; false: it is in none.
-func (n *indexNode) gather(f *filing) bool {
+func (n *crowd) gather(f *filing) bool {
 	for s, by := range f.conditions {
 		field, ok := n.fields.get(s.hash(), s)
 		if !ok {
@@ -226,11 +284,11 @@ func (n *indexNode) gather(f *filing) bool {
 		}
 		below := f.below(s)
 		first, _ := field.nodes.get(by.keys[0].hash(f.seed), by.keys[0])
-		if first == nil || first.without(below) == first {
+		if rest := first.without(below); rest.holds(&first) {
 			continue
 		}
 		for _, k := range by.keys {
-			field = field.change(f, k, func(n *indexNode) *indexNode { return n.without(below) })
+			field = field.change(f, k, func(n indexNode) indexNode { return n.without(below) })
 		}
 		if field != nil {
 			n.fields = n.fields.with(f.edit, s.hash(), s, field)
@@ -251,16 +309,23 @@ type matching struct {
 	tried int // filters evaluated
 }
 
-// visit looks through a node.
+// visit looks through a node; nil stands for an empty one.
 func (m *matching) visit(n *indexNode) {
-	if n == nil {
-		return
+	switch {
+	case n == nil:
+	case n.crowd != nil:
+		m.visitCrowd(n.crowd)
+	default:
+		m.try(&n.wanted, n.sole.entry)
 	}
+}
+
+func (m *matching) visitCrowd(n *crowd) {
 	for i := range n.listed {
-		m.try(n.few[i].entry)
+		m.try(&n.few[i].entry.wanted, n.few[i].entry)
 	}
 	for p := range n.rest.all {
-		m.try(p.entry)
+		m.try(&p.entry.wanted, p.entry)
 	}
 	if n.fields.size > 0 {
 		m.visitFields(n)
@@ -268,15 +333,15 @@ func (m *matching) visit(n *indexNode) {
 }
 
 // try evaluates a filter whose types match.
-func (m *matching) try(e *entry) {
+func (m *matching) try(w *wanted, e *entry) {
 	m.tried++
-	if e.matchValues(m.view, e.slots) {
-		m.out = append(m.out, e.id)
+	if w.match(m.view, e) {
+		m.out = append(m.out, w.id)
 	}
 }
 
 // visitFields looks up the event's values, going by the node's fields or by those of the event, whichever are fewer.
-func (m *matching) visitFields(n *indexNode) {
+func (m *matching) visitFields(n *crowd) {
 	const few = 8
 	if n.fields.size > few {
 		m.view.takeAttributes()
@@ -332,13 +397,14 @@ func (m *matching) visitText(field *indexedField, text string, many bool) {
 	}
 }
 
-// visitKey visits the node of a key; where there are many values, only once, even if some of them are equal.
+// visitKey visits the node of a key; where there are many values, only once, even if some of them are equal. It may be the node of another key with
+// the same hash: filters are evaluated there as everywhere.
 func (m *matching) visitKey(field *indexedField, k key, many bool) {
-	n, ok := field.nodes.get(k.hash(m.seed), k)
-	if !ok || many && !m.view.firstVisit(n) {
+	found := field.nodes.find(k.hash(m.seed), k)
+	if found == nil || many && !m.view.firstVisit(&found.value) {
 		return
 	}
-	m.visit(n)
+	m.visit(&found.value)
 }
 
 // firstVisit notes that a node is visited; false: it was before.

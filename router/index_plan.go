@@ -57,7 +57,7 @@ func mixed(x uint64) uint64 {
 	return x ^ x>>32
 }
 
-// plan finds the filter's paths and plans.
+// plan finds the filter's paths, keys and plans.
 func (c *CompiledFilter) plan() {
 	needs := c.needs()
 	for _, b := range c.pattern {
@@ -65,6 +65,7 @@ func (c *CompiledFilter) plan() {
 			b[i].place = c.placeOf(b[i].path)
 		}
 	}
+	c.keys, c.onlyKeys = c.allKeys()
 	if n := len(c.pattern); n == 0 || n > maxPlans || n*len(c.types) > maxFilings {
 		c.plans = []plan{c.conditions(needs)}
 		return
@@ -72,6 +73,35 @@ func (c *CompiledFilter) plan() {
 	for _, b := range c.pattern {
 		c.plans = append(c.plans, c.conditions(b.needs(slices.Clone(needs))))
 	}
+}
+
+// allKeys gives one key for each path; ok is false where the filter wants more or something else.
+func (c *CompiledFilter) allKeys() (keys []key, ok bool) {
+	if len(c.dialects) > 0 || len(c.pattern) > 1 {
+		return nil, false
+	}
+	for _, b := range c.pattern {
+		for i := range b {
+			k, ok := b[i].key()
+			if !ok {
+				return nil, false
+			}
+			keys = append(keys, k)
+		}
+	}
+	return keys, true
+}
+
+// key is the only one whose values the field wants; ok is false where there is none such.
+func (f *field) key() (k key, ok bool) {
+	if f.absent || len(f.tests) != 1 {
+		return key{}, false
+	}
+	switch f.tests[0].(type) {
+	case textTest, numberTest:
+		return keysOf(f.tests)[0], true
+	}
+	return key{}, false
 }
 
 // placeOf finds a path's place in the list, where it is put if it is not there.

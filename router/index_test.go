@@ -14,14 +14,17 @@ import (
 	"pgregory.net/rapid"
 )
 
+// drawnLong is a text that there is no room for where an index has what a filter wants.
+var drawnLong = `"` + strings.Repeat("x", 60) + `"`
+
 // Filters and events that overlap: few names, few values, all ways of filing.
 var (
 	drawnValue = rapid.SampledFrom([]string{`"x"`, `"y"`, `"xy"`, `1`, `1.0`, `2`, `true`, `null`, `"10.0.0.1"`, `{"prefix":"x"}`, `{"prefix":"xy"}`, `{"suffix":"y"}`,
-		`{"anything-but":"x"}`, `{"numeric":[">",1]}`, `{"exists":true}`, `{"exists":false}`, `{"cidr":"10.0.0.0/8"}`, `12345678901234567890`})
+		`{"anything-but":"x"}`, `{"numeric":[">",1]}`, `{"exists":true}`, `{"exists":false}`, `{"cidr":"10.0.0.0/8"}`, `12345678901234567890`, drawnLong})
 	drawnPath = rapid.SampledFrom([]string{"type", "subject", "level", "data", "data.a", "data.b", "data.c", "data.a.b"})
 
 	drawnFields = rapid.Custom(func(t *rapid.T) string {
-		parts := rapid.SliceOfNDistinct(drawnPath, 1, 4, rapid.ID[string]).Draw(t, "paths")
+		parts := rapid.SliceOfNDistinct(drawnPath, 1, 5, rapid.ID[string]).Draw(t, "paths")
 		for i := range parts {
 			parts[i] = fmt.Sprintf("%q:[%s]", parts[i], strings.Join(rapid.SliceOfN(drawnValue, 1, 3).Draw(t, "values"), ","))
 		}
@@ -38,7 +41,7 @@ var (
 
 	drawnData = rapid.Custom(func(t *rapid.T) string {
 		value := rapid.SampledFrom([]string{`"x"`, `"y"`, `"xyz"`, `1`, `2.0`, `true`, `null`, `"10.0.0.1"`, `"010.0.0.1"`, `12345678901234567890`, `[]`, `{"b":"x"}`,
-			`["x",2]`, `[{"b":1},{"b":"xy"}]`})
+			`["x",2]`, `[{"b":1},{"b":"xy"}]`, drawnLong})
 		a, b, c := value.Draw(t, "a"), value.Draw(t, "b"), value.Draw(t, "c")
 		return rapid.SampledFrom([]string{a, `{"a":` + a + `,"b":` + b + `,"c":` + c + `}`, `[{"a":` + a + `},{"b":` + b + `}]`}).Draw(t, "data")
 	})

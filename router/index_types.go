@@ -14,7 +14,7 @@ type typeNode struct {
 }
 
 // change gives the trie with the node that a pattern leads to changed; a node without anything is nil.
-func (t *typeNode) change(e *IndexEdit, pattern string, change func(*indexNode) *indexNode) *typeNode {
+func (t *typeNode) change(e *IndexEdit, pattern string, change func(indexNode) indexNode) *typeNode {
 	c := typeNode{}
 	if t != nil {
 		c = *t
@@ -28,7 +28,7 @@ func (t *typeNode) change(e *IndexEdit, pattern string, change func(*indexNode) 
 	}
 	switch {
 	case segment == "*" && !more:
-		c.rest = change(c.rest)
+		c.rest = c.rest.changed(change)
 	case segment == "*":
 		c.star = below(c.star)
 	default:
@@ -42,12 +42,12 @@ func (t *typeNode) change(e *IndexEdit, pattern string, change func(*indexNode) 
 	return c.orNil()
 }
 
-func (t *typeNode) changeEnd(change func(*indexNode) *indexNode) *typeNode {
+func (t *typeNode) changeEnd(change func(indexNode) indexNode) *typeNode {
 	c := typeNode{}
 	if t != nil {
 		c = *t
 	}
-	c.end = change(c.end)
+	c.end = c.end.changed(change)
 	return c.orNil()
 }
 

@@ -72,7 +72,7 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&o.program, "streamlatch", "", "the `program` to measure; without it, only the references are")
 	f.IntVar(&o.rounds, "rounds", 5, "how often everything is measured; the table has the medians")
 	f.StringVar(&o.only, "only", "", "measure only experiments whose name contains this `text`")
-	f.Float64Var(&o.scale, "scale", 1, "multiplies the numbers of events")
+	f.Float64Var(&o.scale, "scale", 1, "multiplies the numbers of events, and of subscriptions that they are matched with: bounds are meant for 1")
 	f.Float64Var(&o.quiet.share, "others", 0.2, "`share` of the machine's CPU time that other programs may take; what they disturb more is measured again")
 	f.DurationVar(&o.quiet.patience, "patience", 2*time.Minute, "how long, in all, to wait for other programs and to measure again; then things are taken as they are")
 	if err := f.Parse(args); err != nil {
