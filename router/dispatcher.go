@@ -378,11 +378,12 @@ func (d *dispatcher) finish(s Settlement) {
 	d.attempts.Done()
 }
 
-// settleAll records results until there are no more, as many at a time as have come in. Few of many that are under way wait for others.
+// settleAll records results until there are no more, as many at a time as have come in. Few of many that are under way wait for others, until there is one for
+// four of those: by then what a settlement costs is shared by some, and most of what may be in flight still is.
 func (d *dispatcher) settleAll(ctx context.Context) {
-	isFew := func(results int) bool { return d.slots.inUse() > 4*results && results < settleSome }
+	enough := func() int { return min((d.slots.inUse()+3)/4, settleSome) }
 	for {
-		results := d.outbox.take(isFew)
+		results := d.outbox.take(enough)
 		if results == nil {
 			return
 		}
