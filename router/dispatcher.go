@@ -31,9 +31,10 @@ type dispatcher struct {
 	sending   context.Context // of all attempts: it outlives run's by the grace period
 	abandon   context.CancelFunc
 
-	mu     sync.Mutex
-	due    []Queue         // to be looked at now, in order
-	listed map[string]bool // what is in due
+	mu      sync.Mutex
+	due     []Queue         // to be looked at now, in order
+	listed  map[string]bool // what is in due
+	stopped bool            // no more attempts begin
 }
 
 func newDispatcher(r *Router, partition int, slots *slots) *dispatcher {
@@ -101,6 +102,7 @@ func (d *dispatcher) run(ctx context.Context) error {
 		d.sendDue(ctx)
 	}
 
+	d.stop()
 	stop := time.AfterFunc(d.router.config.Grace, d.abandon)
 	defer stop.Stop()
 	last := time.AfterFunc(d.router.config.Grace+leaseMargin, giveUp)
@@ -110,6 +112,13 @@ func (d *dispatcher) run(ctx context.Context) error {
 	d.outbox.close()
 	settler.Wait()
 	return nil
+}
+
+// stop says that no more attempts begin.
+func (d *dispatcher) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopped = true
 }
 
 // look asks which queues are due, and returns when to look again.
@@ -215,6 +224,18 @@ func (s *Subscription) timeLimit() time.Duration {
 
 // send starts an attempt for each claimed delivery.
 func (d *dispatcher) send(ctx context.Context, claimed []Claimed, token string, pass pass) {
+	records, ok := d.prepare(ctx, claimed, token)
+	for i, c := range claimed {
+		if !ok || !d.slots.wait(ctx) {
+			d.outbox.put(Settlement{Claimed: c, Unstarted: true})
+			continue
+		}
+		d.start(job{claimed: c, record: records[i], pass: pass})
+	}
+}
+
+// prepare sees to it that the definitions are as new as the leases of some deliveries, and returns their events; ok is false where these can't be read.
+func (d *dispatcher) prepare(ctx context.Context, claimed []Claimed, token string) (records []Record, ok bool) {
 	if token != d.router.definitions.snapshot.Load().tokens[d.partition] {
 		if err := d.router.definitions.refresh(ctx); err != nil {
 			d.router.failed(ctx, "read the definitions", err)
@@ -223,18 +244,8 @@ func (d *dispatcher) send(ctx context.Context, claimed []Claimed, token string, 
 	records, err := d.load(d.sending, claimed)
 	if err != nil {
 		d.router.failed(ctx, "read the events of deliveries", err)
-		for _, c := range claimed {
-			d.outbox.put(Settlement{Claimed: c, Unstarted: true})
-		}
-		return
 	}
-	for i, c := range claimed {
-		if !d.slots.wait(ctx) {
-			d.outbox.put(Settlement{Claimed: c, Unstarted: true})
-			continue
-		}
-		d.start(job{claimed: c, record: records[i], pass: pass})
-	}
+	return records, err == nil
 }
 
 // reserve takes slots for what a batch may lease at once, and says in it how many for each queue. It returns how many it took.
@@ -394,23 +405,90 @@ func (d *dispatcher) settleAll(ctx context.Context) {
 	}
 }
 
-// settle records a batch of results. What was delivered must be known to have been, or it is delivered again, so it insists until the leases
-// have run out anyway.
+// settle records a batch of results, and starts as many attempts in their place as it could lease deliveries for. What was delivered must be known to have been, or it
+// is delivered again, so it insists until the leases have run out anyway.
 func (d *dispatcher) settle(ctx context.Context, batch []Settlement) {
 	ctx, cancel := context.WithTimeout(ctx, leaseMargin)
 	defer cancel()
+	next, reserved := d.reserveNext(batch)
 	for {
-		settled, err := d.router.store.SettleDeliveries(ctx, d.partition, batch)
+		settled, token, err := d.router.store.SettleDeliveries(ctx, d.partition, batch, next)
 		if err == nil {
 			d.settled(ctx, batch, settled)
+			d.sendNext(settled, token, reserved)
 			return
 		}
 		d.router.failed(ctx, "record what became of deliveries", err)
 		if !sleep(ctx, failurePause/4) {
 			d.router.config.Logger.Error("what became of deliveries could not be recorded; they are made again", "deliveries", len(batch), "error", err)
+			d.sendNext(nil, "", reserved)
 			return
 		}
 	}
+}
+
+// reserveNext asks for as many deliveries as there are results, of the same queues, and reserves slots for them. Where claims take permits it asks for none: that
+// takes a call of its own. sendNext must follow.
+func (d *dispatcher) reserveNext(results []Settlement) (next []Claim, reserved int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopped || d.router.store.Partitions() > 1 {
+		return nil, 0
+	}
+	var queues []Queue
+	ended := make(map[string]int, 1)
+	for i := range results {
+		q := &results[i].Claimed.Queue
+		if ended[q.Subscription]++; ended[q.Subscription] == 1 {
+			queues = append(queues, *q)
+		}
+	}
+	for _, q := range queues {
+		sub, ok := d.router.definitions.snapshot.Load().subscription(q.Subscription)
+		if !ok || sub.Queue() != q || q.Rate.Limit > 0 {
+			continue
+		}
+		if n := d.slots.take(min(ended[q.Subscription], d.room(sub))); n > 0 {
+			next = append(next, Claim{Queue: q, Max: n, Lease: sub.timeLimit() + leaseMargin})
+			reserved += n
+		}
+	}
+	d.attempts.Add(reserved)
+	return next, reserved
+}
+
+// sendNext starts the attempts for what was leased along with a settlement, in the slots that were reserved. It does not wait for the events, which settlements
+// would wait for too.
+func (d *dispatcher) sendNext(settled []Settled, token string, reserved int) {
+	var claimed []Claimed
+	for i := range settled {
+		claimed = append(claimed, settled[i].Claimed...)
+	}
+	d.slots.give(reserved - len(claimed))
+	d.attempts.Add(len(claimed) - reserved)
+	if len(claimed) == 0 {
+		return
+	}
+	go func() {
+		records, ok := d.prepare(d.sending, claimed, token)
+		if !ok || d.isStopped() {
+			for _, c := range claimed {
+				d.finish(Settlement{Claimed: c, Unstarted: true})
+			}
+			return
+		}
+		jobs := make([]job, len(claimed))
+		for i, c := range claimed {
+			jobs[i] = job{claimed: c, record: records[i]}
+		}
+		d.workers.start(jobs...)
+	}()
+}
+
+func (d *dispatcher) isStopped() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.stopped
 }
 
 func (d *dispatcher) settled(ctx context.Context, batch []Settlement, settled []Settled) {
