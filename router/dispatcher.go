@@ -427,12 +427,11 @@ func (d *dispatcher) settle(ctx context.Context, batch []Settlement) {
 	}
 }
 
-// reserveNext asks for as many deliveries as there are results, of the same queues, and reserves slots for them. Where claims take permits it asks for none: that
-// takes a call of its own. sendNext must follow.
+// reserveNext asks for as many deliveries as there are results, of the same queues, and reserves slots for them. It asks for none of a queue that could take all slots
+// that are free: it is not the queue's own limit that holds its deliveries up, and claims, which bring more at once, and new events are the better use of them. Nor
+// where claims take permits, which takes a call of its own. sendNext must follow.
 func (d *dispatcher) reserveNext(results []Settlement) (next []Claim, reserved int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.stopped || d.router.store.Partitions() > 1 {
+	if d.router.store.Partitions() > 1 {
 		return nil, 0
 	}
 	var queues []Queue
@@ -445,7 +444,7 @@ func (d *dispatcher) reserveNext(results []Settlement) (next []Claim, reserved i
 	}
 	for _, q := range queues {
 		sub, ok := d.router.definitions.snapshot.Load().subscription(q.Subscription)
-		if !ok || sub.Queue() != q || q.Rate.Limit > 0 {
+		if !ok || sub.Queue() != q || q.Rate.Limit > 0 || q.MaxInFlight > d.slots.free() {
 			continue
 		}
 		if n := d.slots.take(min(ended[q.Subscription], d.room(sub))); n > 0 {
@@ -453,8 +452,21 @@ func (d *dispatcher) reserveNext(results []Settlement) (next []Claim, reserved i
 			reserved += n
 		}
 	}
-	d.attempts.Add(reserved)
+	if !d.expect(reserved) {
+		d.slots.give(reserved)
+		return nil, 0
+	}
 	return next, reserved
+}
+
+// expect counts attempts that may begin, unless none do any more.
+func (d *dispatcher) expect(n int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.stopped {
+		d.attempts.Add(n)
+	}
+	return !d.stopped
 }
 
 // sendNext starts the attempts for what was leased along with a settlement, in the slots that were reserved. It does not wait for the events, which settlements
