@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,5 +108,37 @@ func TestWhatASettlementLeasesKeepsItsEvent(t *testing.T) {
 		records, err := s.LoadEvents(t.Context(), 0, []router.Position{next[0].Entry.Position})
 		require.NoError(t, err)
 		require.NoError(t, records[0].Err)
+	})
+}
+
+func TestABacklogIsDeliveredWithinItsLimitWithHardlyAnyClaims(t *testing.T) {
+	const deliveries, inFlight = 400, 4
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		sub := create(t, s, "some", "x.*")
+		sub.Delivery.MaxInFlight = inFlight
+		sub, err := s.ReplaceSubscription(t.Context(), sub)
+		require.NoError(t, err)
+		queued(t, s, sub, deliveries)
+		var claims, settlements atomic.Int64
+		interleave(s, func(script string, _ []any) error {
+			switch script {
+			case "claim":
+				claims.Add(1)
+			case "settle":
+				settlements.Add(1)
+			}
+			return nil
+		})
+		endpoint := &flapping{got: map[string]bool{}}
+		endpoint.up.Store(true)
+		_, stop := start(t, s, endpoint)
+		eventually(t, func() bool { return statusOf(t, s, sub).Delivered == deliveries }, "all arrive")
+		stop()
+		began, most, got := endpoint.record()
+		require.Len(t, began, deliveries, "each once")
+		require.Equal(t, deliveries, got)
+		require.LessOrEqual(t, most, int64(inFlight))
+		require.Less(t, 10*claims.Load(), settlements.Load())
 	})
 }
