@@ -225,7 +225,7 @@ func TestAProbeThatSaysNothingOfTheEndpointIsFollowedByAnotherAtOnce(t *testing.
 	settle := func(claimed []router.Claimed, change router.Settlement) {
 		require.Len(t, claimed, 1)
 		change.Claimed = claimed[0]
-		_, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{change})
+		_, _, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{change}, nil)
 		require.NoError(t, err)
 	}
 	claim := func() []router.Claimed {

@@ -106,7 +106,7 @@ func TestDeadLettersAreSelectedByTimeFromInclusiveToExclusive(t *testing.T) {
 	s := open(t, mini.Addr())
 	sub, claimed := routed(t, s)
 	mini.SetTime(start.Add(10 * time.Millisecond))
-	_, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{{Claimed: claimed, Verdict: router.Dead, Attempt: router.Attempt{At: start, Outcome: router.OutcomeStatus}}})
+	_, _, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{{Claimed: claimed, Verdict: router.Dead, Attempt: router.Attempt{At: start, Outcome: router.OutcomeStatus}}}, nil)
 	require.NoError(t, err)
 	at := start.Add(10 * time.Millisecond)
 	for name, c := range map[string]struct {

@@ -42,7 +42,7 @@ func claim(t *testing.T, s *redisstore.Store, partition int, sub router.Subscrip
 
 func settle(t *testing.T, s *redisstore.Store, settlements ...router.Settlement) {
 	t.Helper()
-	_, err := s.SettleDeliveries(t.Context(), settlements[0].Claimed.Entry.Position.Partition, settlements)
+	_, _, err := s.SettleDeliveries(t.Context(), settlements[0].Claimed.Entry.Position.Partition, settlements, nil)
 	require.NoError(t, err)
 }
 

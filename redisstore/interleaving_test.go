@@ -70,7 +70,7 @@ func TestADeliveryThatIsPutBackWhileItsEventIsTrimmedKeepsTheEvent(t *testing.T)
 					return nil
 				}
 				if n++; n == call {
-					settled, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{{Claimed: claimed, Unstarted: true}})
+					settled, _, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{{Claimed: claimed, Unstarted: true}}, nil)
 					require.NoError(t, err)
 					require.Zero(t, settled[0].Lost)
 				}
@@ -94,7 +94,7 @@ func TestADeletedSubscriptionStaysOutOfTheSchedule(t *testing.T) {
 		_, err := s.DeleteSubscription(t.Context(), sub.ID, 0)
 		require.NoError(t, err)
 
-		settled, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{{Claimed: claimed, Unstarted: true}})
+		settled, _, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{{Claimed: claimed, Unstarted: true}}, nil)
 		require.NoError(t, err)
 		require.Equal(t, []router.Settled{{Queue: claimed.Queue, Lost: 1}}, settled)
 		again, _, err := s.ClaimDeliveries(t.Context(), 0, []router.Claim{{Queue: claimed.Queue, Max: 1, Lease: time.Minute}})

@@ -332,14 +332,18 @@ func (w *world) claim(t *rapid.T) {
 		if rapid.IntRange(0, 2).Draw(t, "skip") == 0 {
 			continue
 		}
-		claims = append(claims, router.Claim{
-			Queue: q, Max: rapid.SampledFrom([]int{0, 1, 2, 3, 100}).Draw(t, "max"),
-			Lease: rapid.SampledFrom([]time.Duration{1, 50, 3_600_000}).Draw(t, "lease") * time.Millisecond,
-			Slack: rapid.SampledFrom([]time.Duration{0, 5, 700}).Draw(t, "slack") * time.Millisecond,
-		})
+		claims = append(claims, claimOf(t, q))
 	}
 	if len(claims) > 0 {
 		w.claimAsModel(t, p, claims)
+	}
+}
+
+func claimOf(t *rapid.T, q router.Queue) router.Claim {
+	return router.Claim{
+		Queue: q, Max: rapid.SampledFrom([]int{0, 1, 2, 3, 100}).Draw(t, "max"),
+		Lease: rapid.SampledFrom([]time.Duration{1, 50, 3_600_000}).Draw(t, "lease") * time.Millisecond,
+		Slack: rapid.SampledFrom([]time.Duration{0, 5, 700}).Draw(t, "slack") * time.Millisecond,
 	}
 }
 
@@ -367,18 +371,25 @@ func (w *world) claimAsModel(t *rapid.T, p *modelPartition, claims []router.Clai
 	require.NoError(t, err)
 	require.Equal(t, p.token, token)
 	w.m.notePermits(claims, got)
-	w.held = append(w.held, got...)
+	w.hold(t, p, got)
 	for i := range got {
 		got[i].Permit = ""
-		q := p.queue(got[i].Queue.Subscription)
-		require.True(t, q.isNext(got[i].Entry), "what was queued of its lane before it is done")
-		require.True(t, q.isAlone(got[i].Entry), "one of a lane at a time")
 	}
 	require.Equal(t, expected, got)
 	for _, c := range claims {
 		id := c.Queue.Subscription
 		require.LessOrEqual(t, len(p.queue(id).leases), max(c.Queue.MaxInFlight, before[id]), "in flight")
 		require.LessOrEqual(t, len(w.m.livePermits(id)), max(c.Queue.MaxInFlight, permits[id]), "in flight over all partitions")
+	}
+}
+
+// hold keeps what was leased.
+func (w *world) hold(t *rapid.T, p *modelPartition, claimed []router.Claimed) {
+	w.held = append(w.held, claimed...)
+	for _, c := range claimed {
+		q := p.queue(c.Queue.Subscription)
+		require.True(t, q.isNext(c.Entry), "what was queued of its lane before it is done")
+		require.True(t, q.isAlone(c.Entry), "one of a lane at a time")
 	}
 }
 
@@ -435,8 +446,25 @@ func (w *world) settlement(t *rapid.T, c router.Claimed) router.Settlement {
 }
 
 func (w *world) settleAsModel(t *rapid.T, p *modelPartition, settlements []router.Settlement) {
-	expected := w.m.settle(p, settlements)
-	got, err := w.store.SettleDeliveries(context.Background(), p.number, settlements)
+	var next []router.Claim
+	before := map[string]int{}
+	for _, group := range groups(settlements) {
+		if q := group[0].Claimed.Queue; rapid.Bool().Draw(t, "next") {
+			next = append(next, claimOf(t, q))
+		}
+	}
+	for _, c := range next {
+		before[c.Queue.Subscription] = len(p.queue(c.Queue.Subscription).leases)
+	}
+	expected := w.m.settle(p, settlements, next)
+	got, token, err := w.store.SettleDeliveries(context.Background(), p.number, settlements, next)
 	require.NoError(t, err)
+	require.Equal(t, p.token, token)
 	require.Equal(t, expected, got)
+	for _, one := range got {
+		w.hold(t, p, one.Claimed)
+	}
+	for _, c := range next {
+		require.LessOrEqual(t, len(p.queue(c.Queue.Subscription).leases), max(c.Queue.MaxInFlight, before[c.Queue.Subscription]), "in flight")
+	}
 }

@@ -282,7 +282,11 @@ func (q *modelQueue) take(now int64, want, maxInFlight int, take func(router.Ent
 		delete(q.retries, entry)
 		take(entry)
 	}
-	for room -= len(retries); room > 0 && len(q.fresh) > 0; {
+	q.takeFresh(room-len(retries), take)
+}
+
+func (q *modelQueue) takeFresh(room int, take func(router.Entry)) {
+	for room > 0 && len(q.fresh) > 0 {
 		entry := q.fresh[0]
 		q.fresh = slices.Clone(q.fresh[1:])
 		if q.goesFirst(entry) {

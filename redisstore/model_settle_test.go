@@ -7,11 +7,11 @@ import (
 )
 
 // settle: only who holds a delivery's lease decides what becomes of it, and what is done never comes back. Of a deleted subscription nothing is
-// decided any more: its deliveries are dropped.
-func (m *model) settle(p *modelPartition, settlements []router.Settlement) []router.Settled {
+// decided any more: its deliveries are dropped. Where it is asked for, fresh deliveries are leased along with it.
+func (m *model) settle(p *modelPartition, settlements []router.Settlement, next []router.Claim) []router.Settled {
 	var settled []router.Settled
 	for _, group := range groups(settlements) {
-		one := m.settleGroup(p, group)
+		one := m.settleGroup(p, group, next)
 		settled = append(settled, one)
 	}
 	for i, group := range groups(settlements) {
@@ -30,7 +30,7 @@ func (m *model) settle(p *modelPartition, settlements []router.Settlement) []rou
 	return settled
 }
 
-func (m *model) settleGroup(p *modelPartition, group []router.Settlement) router.Settled {
+func (m *model) settleGroup(p *modelPartition, group []router.Settlement, next []router.Claim) router.Settled {
 	queue := group[0].Claimed.Queue
 	one := router.Settled{Queue: queue}
 	verdicts := modelVerdicts{}
@@ -49,10 +49,31 @@ func (m *model) settleGroup(p *modelPartition, group []router.Settlement) router
 	if _, gone := p.gone[queue.Subscription]; gone {
 		return one
 	}
+	for _, c := range next {
+		if c.Queue == queue && gate == 0 && !m.several() && queue.Rate.Limit == 0 && !p.stands(queue.Subscription) {
+			one.Claimed = p.leaseNext(m.now, c)
+		}
+	}
 	if next, work := p.reschedule(queue, m.now, gate); work {
 		one.Work, one.Next = true, time.Duration(max(next-m.now, 0))*time.Millisecond
 	}
 	return one
+}
+
+// leaseNext: only fresh deliveries are leased along with a settlement, and none while a claim has to see to it that others get their share.
+func (p *modelPartition) leaseNext(now int64, c router.Claim) (claimed []router.Claimed) {
+	q := p.queue(c.Queue.Subscription)
+	if len(q.due(q.retries, micros(now))) > 0 {
+		return nil
+	}
+	expires := now + c.Lease.Milliseconds()
+	q.takeFresh(min(c.Max, c.Queue.MaxInFlight-len(q.leases)), func(entry router.Entry) {
+		q.leases[entry] = expires
+		one := claimedAs(c.Queue, entry, 1, expires)
+		one.Name = q.name(entry)
+		claimed = append(claimed, one)
+	})
+	return claimed
 }
 
 // groups are the settlements of each subscription, in the order of their first ones.

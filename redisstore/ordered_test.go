@@ -224,12 +224,12 @@ func TestFirstSuccessesOfAKeyAreInOrderThroughCrashes(t *testing.T) {
 					late = append(late, c)
 					continue
 				}
-				_, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{settlement})
+				_, _, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{settlement}, nil)
 				require.NoError(t, err)
 			}
 			if len(late) > 0 && rand.IntN(3) == 0 {
 				i := rand.IntN(len(late))
-				_, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{{Claimed: late[i], Verdict: router.Retrying, Attempt: router.Attempt{Outcome: router.OutcomeReset}}})
+				_, _, err := s.SettleDeliveries(t.Context(), 0, []router.Settlement{{Claimed: late[i], Verdict: router.Retrying, Attempt: router.Attempt{Outcome: router.OutcomeReset}}}, nil)
 				require.NoError(t, err)
 				late = slices.Delete(late, i, i+1)
 			}

@@ -58,16 +58,16 @@ func (s *Store) SettlePulled(ctx context.Context, partition int, q router.Queue,
 			Verdict: a.Verdict, After: a.After, Attempt: a.Attempt, Unstarted: a.Unstarted,
 		}
 	}
-	keys, args := s.settleCall(partition, [][]router.Settlement{group})
+	keys, args := s.settleCall(partition, [][]router.Settlement{group}, nil)
 	reply, err := s.run(ctx, s.scripts.Settle, keys, args...)
 	if err != nil {
 		return nil, settled, unavailable(err, "settle what was pulled")
 	}
-	words, err := stringsOf(reply, 4)
+	words, err := stringsOf(reply, 1+6)
 	if err != nil {
 		return nil, settled, fmt.Errorf("settle what was pulled: %w", err)
 	}
-	all, err := readSettled([][]router.Settlement{group}, words)
+	all, err := readSettled(partition, [][]router.Settlement{group}, words[1:])
 	if err != nil {
 		return nil, settled, fmt.Errorf("settle what was pulled: %w", err)
 	}
@@ -75,7 +75,7 @@ func (s *Store) SettlePulled(ctx context.Context, partition int, q router.Queue,
 	for i := range held {
 		held[i] = true
 	}
-	for _, late := range words[2 : 2+all[0].Lost] { // behind the number of arrivals, none, and their own
+	for _, late := range words[3 : 3+all[0].Lost] { // behind the token, the number of arrivals, none, and their own
 		i, err := strconv.Atoi(late)
 		if err != nil || i < 1 || i > len(held) {
 			return nil, settled, fmt.Errorf("settle what was pulled: unexpected %q in a reply", late)

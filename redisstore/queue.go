@@ -90,9 +90,7 @@ func readClaimed(partition int, claims []router.Claim, permits []permits, words 
 	for i, c := range claims {
 		lease := r.word()
 		take := func(entry string, attempt int) {
-			parsed, err := parseEntry(partition, entry)
-			r.fail(err)
-			one := router.Claimed{Queue: c.Queue, Entry: parsed, Attempt: attempt, Lease: lease, Name: entry}
+			one := r.claimed(partition, c.Queue, lease, entry, attempt)
 			one.Permit, one.Date = permits[i].use()
 			claimed = append(claimed, one)
 		}
@@ -138,6 +136,13 @@ func (r *replyReader) integer() int {
 	return n
 }
 
+// claimed is a delivery that the reply says is leased.
+func (r *replyReader) claimed(partition int, q router.Queue, lease, name string, attempt int) router.Claimed {
+	entry, err := parseEntry(partition, name)
+	r.fail(err)
+	return router.Claimed{Queue: q, Entry: entry, Attempt: attempt, Lease: lease, Name: name}
+}
+
 func parseEntry(partition int, word string) (router.Entry, error) {
 	id, _, _ := strings.Cut(word, "#")
 	suffix := ""
@@ -149,26 +154,26 @@ func parseEntry(partition int, word string) (router.Entry, error) {
 }
 
 // SettleDeliveries records outcomes; see router.QueueStore.
-func (s *Store) SettleDeliveries(ctx context.Context, partition int, settlements []router.Settlement) ([]router.Settled, error) {
+func (s *Store) SettleDeliveries(ctx context.Context, partition int, settlements []router.Settlement, next []router.Claim) ([]router.Settled, string, error) {
 	groups := bySubscription(settlements)
-	keys, args := s.settleCall(partition, groups)
+	keys, args := s.settleCall(partition, groups, next)
 	reply, err := s.run(ctx, s.scripts.Settle, keys, args...)
 	if err != nil {
-		return nil, unavailable(err, "settle deliveries")
+		return nil, "", unavailable(err, "settle deliveries")
 	}
-	words, err := stringsOf(reply, 4*len(groups))
+	words, err := stringsOf(reply, 1+6*len(groups))
 	if err != nil {
-		return nil, fmt.Errorf("settle deliveries: %w", err)
+		return nil, "", fmt.Errorf("settle deliveries: %w", err)
 	}
-	settled, err := readSettled(groups, words)
+	settled, err := readSettled(partition, groups, words[1:])
 	if err != nil {
-		return nil, fmt.Errorf("settle deliveries: %w", err)
+		return nil, "", fmt.Errorf("settle deliveries: %w", err)
 	}
 	s.returnPermits(ctx, groups, settled)
-	return settled, nil
+	return settled, words[0], nil
 }
 
-func readSettled(groups [][]router.Settlement, words []string) ([]router.Settled, error) {
+func readSettled(partition int, groups [][]router.Settlement, words []string) ([]router.Settled, error) {
 	r := replyReader{words: words}
 	settled := make([]router.Settled, len(groups))
 	for i, group := range groups {
@@ -184,6 +189,10 @@ func readSettled(groups [][]router.Settlement, words []string) ([]router.Settled
 			settled[i].Work, settled[i].Next = true, wait
 		}
 		settled[i].Failing = time.Duration(r.integer()) * time.Millisecond
+		lease := r.word()
+		for range r.integer() {
+			settled[i].Claimed = append(settled[i].Claimed, r.claimed(partition, settled[i].Queue, lease, r.word(), 1))
+		}
 	}
 	return settled, r.err
 }
@@ -204,8 +213,12 @@ func bySubscription(settlements []router.Settlement) [][]router.Settlement {
 	return groups
 }
 
-func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []string, args []any) {
+func (s *Store) settleCall(partition int, groups [][]router.Settlement, next []router.Claim) (keys []string, args []any) {
 	k := s.keys[partition]
+	wanted := make(map[string]router.Claim, len(next))
+	for _, c := range next {
+		wanted[c.Queue.Subscription] = c
+	}
 	keys = append(keys, k.state(), k.log(), k.copies(), k.holds(), k.dead(), k.deadAt(), k.gone(), k.paused(), k.open())
 	for _, group := range groups {
 		q := group[0].Claimed.Queue
@@ -213,10 +226,18 @@ func (s *Store) settleCall(partition int, groups [][]router.Settlement) (keys []
 		keys = append(keys, s.scheduleKey(partition, q.Kind), k.fresh(id), k.retries(id), k.leases(id), k.attempts(id), k.counters(id), k.successes(id),
 			k.breaker(id), k.lanes(id), k.waiting(id))
 		args = append(args, id, q.MaxInFlight)
-		args = append(appendBreaker(args, q, !s.countsInFlight()), lowest(group).ID(), s.keptSuccesses())
+		args = append(appendBreaker(args, q, !s.countsInFlight()), lowest(group).ID(), s.keptSuccesses(), s.withSettlement(wanted[id]), wanted[id].Lease.Milliseconds())
 		args = appendResults(slices.Grow(args, 6*len(group)), group)
 	}
 	return keys, args
+}
+
+// withSettlement is how many deliveries a settlement may lease: none where that takes permits.
+func (s *Store) withSettlement(c router.Claim) int {
+	if s.needsPermits(c.Queue) {
+		return 0
+	}
+	return c.Max
 }
 
 // appendResults appends the results of one queue: those that settle.lua calls arrivals in runs, and then the others.

@@ -87,7 +87,7 @@ func TestNoWindowSeesMoreAttemptsThanTheRateWheneverTheyBegin(t *testing.T) {
 					told.Early = time.Duration(early) * time.Millisecond
 				}
 				if told.Unstarted || told.Early > 0 {
-					_, err := s.SettleDeliveries(t.Context(), p, []router.Settlement{told})
+					_, _, err := s.SettleDeliveries(t.Context(), p, []router.Settlement{told}, nil)
 					require.NoError(rt, err)
 				}
 				if !told.Unstarted {

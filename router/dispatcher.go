@@ -31,9 +31,10 @@ type dispatcher struct {
 	sending   context.Context // of all attempts: it outlives run's by the grace period
 	abandon   context.CancelFunc
 
-	mu     sync.Mutex
-	due    []Queue         // to be looked at now, in order
-	listed map[string]bool // what is in due
+	mu      sync.Mutex
+	due     []Queue         // to be looked at now, in order
+	listed  map[string]bool // what is in due
+	stopped bool            // no more attempts begin
 }
 
 func newDispatcher(r *Router, partition int, slots *slots) *dispatcher {
@@ -101,6 +102,7 @@ func (d *dispatcher) run(ctx context.Context) error {
 		d.sendDue(ctx)
 	}
 
+	d.stop()
 	stop := time.AfterFunc(d.router.config.Grace, d.abandon)
 	defer stop.Stop()
 	last := time.AfterFunc(d.router.config.Grace+leaseMargin, giveUp)
@@ -110,6 +112,29 @@ func (d *dispatcher) run(ctx context.Context) error {
 	d.outbox.close()
 	settler.Wait()
 	return nil
+}
+
+// stop says that no more attempts begin.
+func (d *dispatcher) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopped = true
+}
+
+func (d *dispatcher) isStopped() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.stopped
+}
+
+// expect counts attempts that may begin, unless none do any more.
+func (d *dispatcher) expect(n int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.stopped {
+		d.attempts.Add(n)
+	}
+	return !d.stopped
 }
 
 // look asks which queues are due, and returns when to look again.
@@ -215,6 +240,18 @@ func (s *Subscription) timeLimit() time.Duration {
 
 // send starts an attempt for each claimed delivery.
 func (d *dispatcher) send(ctx context.Context, claimed []Claimed, token string, pass pass) {
+	records, ok := d.prepare(ctx, claimed, token)
+	for i, c := range claimed {
+		if !ok || !d.slots.wait(ctx) {
+			d.outbox.put(Settlement{Claimed: c, Unstarted: true})
+			continue
+		}
+		d.start(job{claimed: c, record: records[i], pass: pass})
+	}
+}
+
+// prepare sees to it that the definitions are as new as the leases of some deliveries, and returns their events; ok is false where these can't be read.
+func (d *dispatcher) prepare(ctx context.Context, claimed []Claimed, token string) (records []Record, ok bool) {
 	if token != d.router.definitions.snapshot.Load().tokens[d.partition] {
 		if err := d.router.definitions.refresh(ctx); err != nil {
 			d.router.failed(ctx, "read the definitions", err)
@@ -223,18 +260,8 @@ func (d *dispatcher) send(ctx context.Context, claimed []Claimed, token string, 
 	records, err := d.load(d.sending, claimed)
 	if err != nil {
 		d.router.failed(ctx, "read the events of deliveries", err)
-		for _, c := range claimed {
-			d.outbox.put(Settlement{Claimed: c, Unstarted: true})
-		}
-		return
 	}
-	for i, c := range claimed {
-		if !d.slots.wait(ctx) {
-			d.outbox.put(Settlement{Claimed: c, Unstarted: true})
-			continue
-		}
-		d.start(job{claimed: c, record: records[i], pass: pass})
-	}
+	return records, err == nil
 }
 
 // reserve takes slots for what a batch may lease at once, and says in it how many for each queue. It returns how many it took.
@@ -376,73 +403,4 @@ func (d *dispatcher) finish(s Settlement) {
 	d.slots.give(1)
 	d.outbox.put(s)
 	d.attempts.Done()
-}
-
-// settleAll records results until there are no more, as many at a time as have come in. Few of many that are under way wait for others.
-func (d *dispatcher) settleAll(ctx context.Context) {
-	isFew := func(results int) bool { return d.slots.inUse() > 4*results && results < settleSome }
-	for {
-		results := d.outbox.take(isFew)
-		if results == nil {
-			return
-		}
-		for batch := range slices.Chunk(results, settleSome) {
-			d.settle(ctx, batch)
-		}
-		d.outbox.giveBack(results)
-	}
-}
-
-// settle records a batch of results. What was delivered must be known to have been, or it is delivered again, so it insists until the leases
-// have run out anyway.
-func (d *dispatcher) settle(ctx context.Context, batch []Settlement) {
-	ctx, cancel := context.WithTimeout(ctx, leaseMargin)
-	defer cancel()
-	for {
-		settled, err := d.router.store.SettleDeliveries(ctx, d.partition, batch)
-		if err == nil {
-			d.settled(ctx, batch, settled)
-			return
-		}
-		d.router.failed(ctx, "record what became of deliveries", err)
-		if !sleep(ctx, failurePause/4) {
-			d.router.config.Logger.Error("what became of deliveries could not be recorded; they are made again", "deliveries", len(batch), "error", err)
-			return
-		}
-	}
-}
-
-func (d *dispatcher) settled(ctx context.Context, batch []Settlement, settled []Settled) {
-	for _, one := range batch {
-		d.router.config.Observer.Settled(one.Claimed.Queue.Kind, one.Verdict, 0)
-	}
-	var due []Queue
-	for _, q := range settled {
-		if q.Lost > 0 {
-			d.router.config.Observer.Settled(q.Queue.Kind, Retrying, q.Lost)
-		}
-		if q.Work && q.Next <= 0 {
-			due = append(due, q.Queue)
-		}
-	}
-	d.wake(due)
-	for _, q := range settled {
-		if q.Failing > 0 {
-			d.disableFailing(ctx, batch, q)
-		}
-	}
-}
-
-// disableFailing disables a subscription whose endpoint has been failing for too long.
-func (d *dispatcher) disableFailing(ctx context.Context, batch []Settlement, q Settled) {
-	sub, ok := d.router.definitions.snapshot.Load().subscription(q.Queue.Subscription)
-	if limit := q.Queue.Breaker.DisableAfter.Std(); !ok || limit == 0 || q.Failing < limit {
-		return
-	}
-	for _, one := range batch {
-		if one.Fault && one.Claimed.Queue.Subscription == sub.ID {
-			d.router.disable(ctx, sub, StoppedFailing, one.Attempt)
-			return
-		}
-	}
 }

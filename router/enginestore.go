@@ -166,6 +166,7 @@ type Settled struct {
 	Next  time.Duration // when
 
 	Failing time.Duration // for how long the endpoint has been failing, if the breaker is open
+	Claimed []Claimed     // what was leased along with it
 }
 
 // QueueStore is what sending needs. Safe for concurrent use.
@@ -182,8 +183,10 @@ type QueueStore interface {
 	ClaimDeliveries(ctx context.Context, partition int, claims []Claim) (claimed []Claimed, token string, err error)
 	// LoadEvents returns the events at these positions of one partition, from the log or from the copies that were kept.
 	LoadEvents(ctx context.Context, partition int, positions []Position) ([]Record, error)
-	// SettleDeliveries records outcomes; only the claim that still holds a delivery's lease can settle it.
-	SettleDeliveries(ctx context.Context, partition int, s []Settlement) ([]Settled, error)
+	// SettleDeliveries records outcomes; only the claim that still holds a delivery's lease can settle it. next asks for deliveries of the same queues: fresh ones
+	// are leased in the same call, as ClaimDeliveries would, where nothing but that call has to be made for it, and others that are due do not wait for it.
+	// token is the partition's definitions.
+	SettleDeliveries(ctx context.Context, partition int, s []Settlement, next []Claim) (settled []Settled, token string, err error)
 }
 
 // Replicas is where replicas say that they live.

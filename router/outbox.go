@@ -16,8 +16,9 @@ type outbox struct {
 	mu      sync.Mutex
 	results []Settlement
 	spare   []Settlement // used again: tens of kilobytes for each settlement are what garbage is made of
+	wanted  int          // for how many of them take waits
 	closed  bool
-	changed *sync.Cond // on mu: there are some, there is room, or it is closed
+	changed *sync.Cond // on mu: there are some, or as many as are wanted, there is room, or it is closed
 }
 
 func newOutbox() *outbox {
@@ -34,24 +35,19 @@ func (o *outbox) put(s Settlement) {
 		o.changed.Wait()
 	}
 	o.results = append(o.results, s)
-	if len(o.results) == 1 {
+	if n := len(o.results); n == 1 || n == o.wanted {
 		o.changed.Broadcast()
 	}
 }
 
-// take waits for results and takes them all; nil: there will be none. Where isFew says of their number that it is worth waiting for others, it does so for a
-// moment. giveBack returns the slice.
-func (o *outbox) take(isFew func(int) bool) []Settlement {
+// take waits for results and takes them all; nil: there will be none. It waits a moment for as many as enough says. giveBack returns the slice.
+func (o *outbox) take(enough func() int) []Settlement {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for len(o.results) == 0 && !o.closed {
 		o.changed.Wait()
 	}
-	if n := len(o.results); n > 0 && !o.closed && isFew(n) {
-		o.mu.Unlock()
-		time.Sleep(gatherResults) //nolint:forbidigo // there is nothing to wait for but time, and it is short
-		o.mu.Lock()
-	}
+	o.gather(enough())
 	if len(o.results) == 0 {
 		return nil
 	}
@@ -61,6 +57,25 @@ func (o *outbox) take(isFew func(int) bool) []Settlement {
 		o.changed.Broadcast()
 	}
 	return results
+}
+
+// gather waits for so many results, for gatherResults at most.
+func (o *outbox) gather(wanted int) {
+	if len(o.results) >= wanted || o.closed {
+		return
+	}
+	late := false
+	timer := time.AfterFunc(gatherResults, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		late = true
+		o.changed.Broadcast()
+	})
+	defer timer.Stop()
+	for o.wanted = wanted; len(o.results) < wanted && !o.closed && !late; {
+		o.changed.Wait()
+	}
+	o.wanted = 0
 }
 
 func (o *outbox) giveBack(results []Settlement) {

@@ -63,8 +63,8 @@ func TestAnOutboxGivesEverythingOnceAndHoldsUpThoseWhoFillIt(t *testing.T) {
 		o.close()
 	}()
 	var counts [each]int
-	always := func(int) bool { return true }
-	for batch := o.take(always); batch != nil; batch = o.take(always) {
+	many := func() int { return settleSome }
+	for batch := o.take(many); batch != nil; batch = o.take(many) {
 		require.LessOrEqual(t, len(batch), maxOutbox)
 		for _, s := range batch {
 			counts[s.Claimed.Attempt]++
@@ -76,27 +76,33 @@ func TestAnOutboxGivesEverythingOnceAndHoldsUpThoseWhoFillIt(t *testing.T) {
 	}
 }
 
-func TestFewResultsWaitForOthersForAMoment(t *testing.T) {
-	for _, few := range []bool{true, false} {
-		synctest.Test(t, func(t *testing.T) {
-			o := newOutbox()
-			o.put(Settlement{})
-			time.AfterFunc(gatherResults/2, func() { o.put(Settlement{}) })
-			began := time.Now()
-			batch := o.take(func(n int) bool {
-				require.Equal(t, 1, n)
-				return few
-			})
-			if few {
-				require.Len(t, batch, 2)
-				require.Equal(t, gatherResults, time.Since(began))
-			} else {
-				require.Len(t, batch, 1)
-				require.Zero(t, time.Since(began))
-			}
-			<-time.After(gatherResults)
-			o.close()
+func TestResultsWaitForOthersUntilThereAreEnoughOrForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutbox()
+		taken := make(chan int)
+		take := func(enough int) { taken <- len(o.take(func() int { return enough })) }
+		began := time.Now()
+
+		go take(3)
+		for range 3 {
 			synctest.Wait()
-		})
-	}
+			require.Empty(t, taken)
+			o.put(Settlement{})
+		}
+		require.Equal(t, 3, <-taken)
+		require.Zero(t, time.Since(began), "as soon as there are enough")
+
+		go take(3)
+		o.put(Settlement{})
+		require.Equal(t, 1, <-taken)
+		require.Equal(t, gatherResults, time.Since(began), "no longer than a moment")
+
+		go take(3)
+		o.put(Settlement{})
+		synctest.Wait()
+		o.close()
+		require.Equal(t, 1, <-taken)
+		require.Nil(t, o.take(func() int { return 3 }))
+		require.Equal(t, gatherResults, time.Since(began), "nor for what can't come any more")
+	})
 }

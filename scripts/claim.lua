@@ -20,11 +20,8 @@ ARGV
 RETURNS  {definitions' token, then for each queue: when the leases run out, number of deliveries that were tried before, for each: entry
          and attempt, number of fresh deliveries, a list of their entries}
 ]]
-local log, copies, holds, gone, paused = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local t = now()
-local s = redis.call('HMGET', KEYS[1], 'token', 'horizon')
-local horizon = s[2] or '0-0'
-local result = { s[1] or '' }
+local gone, paused = KEYS[5], KEYS[6]
+local result = { definitions }
 
 -- The deliveries whose lease ran out count as an attempt that did not come to an end.
 local function take_expired(queue, want, into)
@@ -45,56 +42,6 @@ local function take_retries(queue, want, into)
   for i, entry in ipairs(due) do
     into[#into + 1] = { entry, tonumber(string.match(attempts[i] or '0', '^%d+')) + 1 }
   end
-end
-
--- What moves keeps a copy of its event, if that may be trimmed.
-local function keep(queue, entry)
-  if at_or_before(entry, horizon) then
-    hold(log, copies, holds, id_of(entry), queue.subscription .. suffix_of(entry))
-  end
-end
-
--- Tells whether an entry is the first of its lane, which it then occupies; else it is set aside, behind the others.
-local function goes_first(queue, entry)
-  local lane = lane_of(entry)
-  if not lane or redis.call('HSETNX', queue.lanes, lane, entry) == 1 then
-    return true
-  end
-  redis.call('ZADD', queue.waiting, 0, waiting_member(lane, entry))
-  keep(queue, entry)
-  return false
-end
-
--- Whether any of some entries has a lane. Most have none, so they are looked at together.
-local function has_lanes(entries)
-  return string.find(table.concat(entries, ' '), '#', 1, true)
-end
-
--- Looks at so many fresh deliveries at most for some that are not behind others.
-local most_looked_at = 256
-
-local function take_fresh(queue, want)
-  local fresh, looked_at = {}, 0
-  while #fresh < want and looked_at < math.max(want, most_looked_at) do
-    local popped = redis.call('LPOP', queue.fresh, int(want - #fresh)) or {}
-    if #popped == 0 then
-      break
-    end
-    looked_at = looked_at + #popped
-    if #fresh == 0 and not has_lanes(popped) then
-      fresh = popped
-    else
-      for _, entry in ipairs(popped) do
-        if goes_first(queue, entry) then
-          fresh[#fresh + 1] = entry
-        end
-      end
-    end
-  end
-  if looked_at > 0 then
-    redis.call('HINCRBY', queue.counters, 'popped', looked_at)
-  end
-  return fresh
 end
 
 -- Up to want deliveries; of retries that are due and fresh ones each gets its half where both could fill all.
@@ -129,16 +76,7 @@ local function lease(queue, tried, fresh, expires, receipt)
     keep(queue, delivery[1])
   end
   result[#result + 1], result[#result + 2] = #fresh, fresh
-  local n = #leases
-  for i = 1, #fresh do
-    leases[n + 2 * i - 1], leases[n + 2 * i] = expires, fresh[i]
-  end
-  if fresh[1] and at_or_before(fresh[1], horizon) then
-    for _, entry in ipairs(fresh) do
-      keep(queue, entry)
-    end
-  end
-  call_many('ZADD', queue.leases, leases)
+  lease_all(queue, leases, fresh, expires)
   if receipt ~= '' then
     note_receipts(queue.attempts, leases, receipt)
   end

@@ -67,9 +67,10 @@ func Load(d Dialect) *Set {
 	}
 	script := func(name string) *Script { return build(name, "", storesMore[name]) }
 	evaluating := func(name string) *Script { return build(name, evaluation, storesMore[name]) }
+	leasing := func(name string) *Script { return build(name, read("leasing"), storesMore[name]) }
 	return &Set{
-		Append: script("append"), Rotate: script("rotate"), Apply: script("apply"), ApplyWork: evaluating("apply"), Claim: script("claim"),
-		Settle: script("settle"), Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"),
+		Append: script("append"), Rotate: script("rotate"), Apply: script("apply"), ApplyWork: evaluating("apply"), Claim: leasing("claim"),
+		Settle: leasing("settle"), Lease: script("lease"), Release: script("release"), Due: script("due"), Announce: script("announce"),
 		Define: script("define"), Init: script("init"), Register: script("register"), Horizon: script("horizon"), Keep: script("keep"),
 		Trim: script("trim"), Purge: script("purge"), Expire: script("expire"), Permit: script("permit"), Drop: script("drop"),
 		Partials: script("partials"), Reseal: script("reseal"), Pause: script("pause"), Resume: script("resume"), Extend: script("extend"),

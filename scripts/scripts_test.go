@@ -24,7 +24,7 @@ var (
 )
 
 // shared are parts of scripts.
-var shared = []string{"common", "partial", "condition", "firing", "shortcut", "join"}
+var shared = []string{"common", "partial", "condition", "firing", "shortcut", "join", "leasing"}
 
 func luaFiles(t *testing.T) map[string]string {
 	t.Helper()

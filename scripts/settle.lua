@@ -1,6 +1,6 @@
 --[[
-Records how attempts ended. Only the claim that still holds a delivery's lease can settle it, and of a worker that pulls only before the lease runs out; of a deleted
-subscription, nobody.
+Records how attempts ended, and leases fresh deliveries in their place where that is asked for. Only the claim that still holds a delivery's lease can settle it, and of a
+worker that pulls only before the lease runs out; of a deleted subscription, nobody.
 
 KEYS
   1 state      hash    the partition's state
@@ -17,20 +17,19 @@ KEYS
 
 ARGV
   1… queues    for each: subscription, max in flight, how many failures in a row open its breaker (0: it has none, or it is elsewhere), its pause in
-               milliseconds and the longest one, lowest ID of its results, how many successes are kept; number of runs of arrivals: results that are "delivered",
+               milliseconds and the longest one, lowest ID of its results, how many successes are kept, how many fresh deliveries to lease at most, for how many
+               milliseconds; number of runs of arrivals: results that are "delivered",
                in no lane, and leased until the same time; for each run that time, how many there are, their entries, and for each the record of its success:
                entry, when it was attempted, how long that took, status code and attempt, with spaces between them; number of other results, for each five:
                entry, when its lease runs out or, after "#", the receipt for it, attempt, "delivered" | "retry" | "dead" | "back" (not attempted: due again at
                once), delay in milliseconds; then for each in order, three if it is retry or dead: record of the attempt (a JSON object), last error, "fault"
                (the endpoint is to blame) | "other"; one if it is delivered: the record of its success
 
-RETURNS  for each queue: how many arrivals came too late (the lease had run out and somebody else has the delivery, or the
+RETURNS  {definitions' token, then for each queue: how many arrivals came too late (the lease had run out and somebody else has the delivery, or the
          subscription was deleted), how many other results did, the numbers of those, counted from 1, in how many milliseconds the queue has work again, or "idle", and for how many milliseconds
-         the endpoint has been failing, if the breaker is open, else 0
+         the endpoint has been failing, if the breaker is open, else 0; when the leases of fresh deliveries run out, how many these are, a list of their entries}
 ]]
-local log, copies, holds, dead, dead_at, gone, paused = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local horizon = redis.call('HGET', KEYS[1], 'horizon') or '0-0'
-local t = now()
+local dead, dead_at, gone, paused = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 
 -- The attempts at a delivery that failed before, a line for each.
 local function failures(queue, entry)
@@ -57,9 +56,7 @@ local function advance(queue, entry)
   redis.call('ZREM', queue.waiting, member)
   redis.call('HSET', queue.lanes, lane, first)
   redis.call('ZADD', queue.retries, int(t), first)
-  if at_or_before(first, horizon) then
-    hold(log, copies, holds, id_of(first), queue.subscription .. suffix_of(first))
-  end
+  keep(queue, first)
 end
 
 -- The attempts at a delivery with one more: their number, then a line for each that failed.
@@ -227,20 +224,30 @@ local function settle_others(queue, arg)
   return late, detail
 end
 
-local result, arg = {}, 1
+-- Leases fresh deliveries. Where others are due, a claim sees to it that both get their share.
+local function lease_fresh(queue, want, max, expires)
+  if want == 0 or redis.call('ZCOUNT', queue.retries, '-inf', int(t)) > 0 then
+    return {}
+  end
+  local fresh = take_fresh(queue, math.min(want, max - redis.call('ZCARD', queue.leases)))
+  lease_all(queue, {}, fresh, expires)
+  return fresh
+end
+
+local result, arg = { definitions }, 1
 for i = 10, #KEYS, 10 do
   local queue = {
-    subscription = ARGV[arg], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5], success_list = KEYS[i + 6],
+    subscription = ARGV[arg], fresh = KEYS[i + 1], retries = KEYS[i + 2], leases = KEYS[i + 3], attempts = KEYS[i + 4], counters = KEYS[i + 5], success_list = KEYS[i + 6],
     lanes = KEYS[i + 8], waiting = KEYS[i + 9],
     finished = {}, results = { faults = 0 }, tried = redis.call('HLEN', KEYS[i + 4]) > 0, keep = tonumber(ARGV[arg + 6]),
     delivered = 0, dead = 0, copied = at_or_before(ARGV[arg + 5], horizon), gone = redis.call('HEXISTS', gone, ARGV[arg]) == 1,
   }
-  local max = tonumber(ARGV[arg + 1])
+  local max, want, expires = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 7]), int(t + tonumber(ARGV[arg + 8]))
   local breaker = {
     open = KEYS[9], state = KEYS[i + 7], subscription = queue.subscription,
     threshold = tonumber(ARGV[arg + 2]), pause = tonumber(ARGV[arg + 3]), longest = tonumber(ARGV[arg + 4]),
   }
-  result[#result + 1], arg = settle_arrivals(queue, arg + 7)
+  result[#result + 1], arg = settle_arrivals(queue, arg + 9)
   local late
   late, arg = settle_others(queue, arg)
   result[#result + 1] = #late
@@ -256,8 +263,10 @@ for i = 10, #KEYS, 10 do
     gate, failing = judge(breaker, queue.results, t)
   end
   local still = queue.gone or redis.call('HEXISTS', paused, queue.subscription) == 1
-  local at = not still and reschedule(KEYS[i], queue.subscription, KEYS[i + 1], queue.retries, queue.leases, max, t, gate)
+  local fresh = not still and gate == 0 and lease_fresh(queue, want, max, expires) or {}
+  local at = not still and reschedule(KEYS[i], queue.subscription, queue.fresh, queue.retries, queue.leases, max, t, gate)
   result[#result + 1] = at and int(math.max(0, at - t)) or 'idle'
   result[#result + 1] = int(failing)
+  result[#result + 1], result[#result + 2], result[#result + 3] = expires, #fresh, fresh
 end
 return result

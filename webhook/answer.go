@@ -42,9 +42,9 @@ func readAnswer(res *http.Response) router.Attempt {
 	return a
 }
 
-// drain reads the rest of a body. One that says that it is longer than what is drained is not begun.
+// drain reads the rest of a body, if there is one. One that says that it is longer than what is drained is not begun.
 func drain(res *http.Response, read int) {
-	if res.ContentLength <= maxDrained {
+	if res.ContentLength <= maxDrained && res.Body != http.NoBody {
 		_, _ = io.CopyN(io.Discard, res.Body, int64(maxDrained-read)) // an error only costs the connection
 	}
 }

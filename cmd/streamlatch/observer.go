@@ -63,13 +63,14 @@ func (o *observer) Attempted(kind router.SinkKind, outcome router.Outcome, took 
 	o.attempts.WithLabelValues(string(kind), string(outcome)).Observe(took.Seconds())
 }
 
+var verdictWords = map[router.Verdict]string{router.Delivered: "delivered", router.Retrying: "retry", router.Dead: "dead"}
+
 func (o *observer) Settled(kind router.SinkKind, verdict router.Verdict, lost int) {
-	word := map[router.Verdict]string{router.Delivered: "delivered", router.Retrying: "retry", router.Dead: "dead"}[verdict]
 	if lost > 0 {
 		o.settled.WithLabelValues(string(kind), "lost").Add(float64(lost))
 		return
 	}
-	o.settled.WithLabelValues(string(kind), word).Inc()
+	o.settled.WithLabelValues(string(kind), verdictWords[verdict]).Inc()
 }
 
 func (o *observer) Failed(step string) { o.failures.WithLabelValues(step).Inc() }
