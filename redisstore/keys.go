@@ -51,6 +51,7 @@ import (
 //	                       that can't fire any more, +inf for never
 //	t:<trg>:<gen>:<hash>
 //	               hash    a partial: see scripts/partial.lua                             until it has fired or is of no use
+//	               string  the same, of a trigger that wants a pair
 //	tc:<trg>       hash    the trigger's counters: firings, suppressed, key_missing,      the trigger's
 //	                       over_cap, ignored, loops, deadlines_dropped, partials_dropped
 //	forwarded      hash    partition → the last thing that was forwarded from it         permanent

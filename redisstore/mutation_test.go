@@ -384,7 +384,12 @@ var listed = []mutation{
 	{"merge", "if string.sub(last, 1, #ARGV[arg + 1]) ~= ARGV[arg + 1] then", "if false then"},
 	{"merge", "if work and #lists == 0 then", "if false then"},
 	{"merge", "  made = made + 1\n", ""},
-	{"shortcut", "event.time, event.stamp = event.ms, event.accepted", "event.stamp = nil"},
+	{"shortcut", "  elseif #before ~= bytes then\n    error('an event of a partial is missing')\n", ""},
+	{"partial", "singles[i] or absent", "singles[i] or true"},
+	{"partial", "read(head, 'MGET',", "read(partial, 'MGET',"},
+	{"partial", "read(head, 'EXISTS', unpack(KEYS, from, to)) == found", "false"},
+	{"join", "if not ok and failure then", "if false then"},
+	{"join", "if partial.trigger.pair and not partial.hash then", "if partial.trigger.pair then"},
 
 	{"permit", "max - redis.call('ZCARD', permits)", "max"},
 	{"permit", "return math.max(0, math.min(want", "return (math.min(want"},

@@ -34,5 +34,5 @@ var listedOfTriggers = []mutation{
 	{"firing", "hops = math.max(hops, tonumber(more))", "hops = tonumber(more)"},
 	{"firing", "local looped = hops > 16", "local looped = hops > 17"},
 	{"shortcut", "trigger.nodes[trigger.leaves[leaf]].place == '02'", "true"},
-	{"shortcut", "or tonumber(sub(state, 27, 41)) < event.ms then", "then"},
+	{"shortcut", "or tonumber(sub(single, 31, 45)) < ms then", "then"},
 }

@@ -50,11 +50,22 @@ func (s *Store) appendWork(k keys, w router.TriggerWork, keys []string, args []a
 	for number, place := range places {
 		numbers[place] = number + 1
 	}
-	args = append(args, len(w.Offers))
-	for _, o := range w.Offers {
-		args = append(args, numbers[o.Partial], o.Event+1, leavesText(o.Reset, o.Leaves))
+	return keys, appendOffers(append(args, len(w.Offers)), w.Offers, numbers)
+}
+
+// appendOffers adds offers. Most are of the next event to the next partial, which needs not be said.
+func appendOffers(args []any, offers []router.Offer, numbers []int) []any {
+	partial, event := 0, 0
+	for _, o := range offers {
+		next := numbers[o.Partial] == partial+1 && o.Event == event
+		partial, event = numbers[o.Partial], o.Event+1
+		leaves := leavesText(o.Reset, o.Leaves)
+		if !next {
+			leaves = strconv.Itoa(partial) + " " + strconv.Itoa(event) + " " + leaves
+		}
+		args = append(args, leaves)
 	}
-	return keys, args
+	return args
 }
 
 // partialOrder gives the places of the partials in the order in which apply has them: those of one trigger together.

@@ -32,10 +32,15 @@ func (d *deadlines) due() <-chan time.Time { return d.timer.C }
 
 // between settles a page after a batch.
 func (d *deadlines) between(ctx context.Context, cursor Cursor) error {
-	if !d.more && time.Since(d.looked) < settleEvery || !d.wanted() {
+	if !d.pressing() {
 		return nil
 	}
 	return d.settle(ctx, cursor, cursor.Position.AcceptedAt())
+}
+
+// pressing tells whether it is time for a page.
+func (d *deadlines) pressing() bool {
+	return (d.more || time.Since(d.looked) >= settleEvery) && d.wanted()
 }
 
 // wanted tells whether there are triggers whose deadlines are settled here: with several partitions that is a merger's.
@@ -85,18 +90,18 @@ func (d *deadlines) settleAll(ctx context.Context, cursor Cursor, due Due) (all 
 	work := p.snapshot().settlement(due)
 	all = true
 	for len(work.Triggers) > 0 {
-		now, rest := work.split(p.mostOffers)
+		now, rest := work.split(p.mostOffers.now())
 		batch := Batch{Partition: p.number, From: cursor, To: cursor, Token: p.snapshot().tokens[p.number], Work: now}
 		applied, err := p.call(ctx, batch)
 		switch {
 		case err != nil:
 			return false, err
 		case applied.Status == Done:
-			p.mostOffers = min(2*p.mostOffers, batchOffers)
+			p.mostOffers.raise()
 			all = all && applied.Settled
 			work = rest
 		case applied.Status == Heavy:
-			p.mostOffers = max(applied.Offers, 1)
+			p.mostOffers.set(applied.Offers)
 		case applied.Status == Stale:
 			p.router.config.Observer.Refused(p.number, Stale)
 			return false, p.refresh(ctx)

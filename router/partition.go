@@ -29,17 +29,17 @@ var errLost = errors.New("another replica routes this partition")
 
 // partition routes one partition of the log while this replica holds its lease.
 //
-// An event's way: read → match → apply → dispatcher. Reading and matching run ahead of applying.
+// An event's way: read → match → divide into batches → apply → dispatcher. All but applying runs ahead.
 type partition struct {
 	router      *Router
 	number      int
-	mostOffers  int         // to triggers in a call of apply: fewer where they have much state
-	mostEntries int         // to queues in a call of apply: fewer where many find no room
+	mostOffers  limit       // to triggers in a call of apply: fewer where they have much state
+	mostEntries limit       // to queues in a call of apply: fewer where many find no room
 	forwarding  *forwarding // nil: there is one partition
 }
 
 func newPartition(r *Router, number int) *partition {
-	return &partition{router: r, number: number, mostOffers: batchOffers, mostEntries: batchEntries}
+	return &partition{router: r, number: number, mostOffers: limit{most: batchOffers}, mostEntries: limit{most: batchEntries}}
 }
 
 // run tries to get the lease, routes while it has it, and begins anew, until ctx ends.
@@ -115,10 +115,10 @@ func (p *partition) renew(ctx context.Context) error {
 func (p *partition) route(ctx context.Context, from Cursor) error {
 	work, ctx := errgroup.WithContext(ctx)
 	read := make(chan []Record, 1)
-	ready := make(chan matched, 1)
+	ready := make(chan division, 1)
 	work.Go(func() error { return p.read(ctx, from, read) })
-	work.Go(func() error { return p.match(ctx, read, ready) })
-	work.Go(func() error { return p.apply(ctx, from, ready) })
+	work.Go(func() error { return p.match(ctx, read, &divider{partition: p, cursor: from, to: ready}) })
+	work.Go(func() error { return newApplying(p, from).run(ctx, ready) })
 	return work.Wait()
 }
 
@@ -162,10 +162,10 @@ func (p Position) before() Position {
 	return Position{Partition: p.Partition, MS: max(p.MS-1, 0), Seq: 1<<64 - 1}
 }
 
-// match sends on what the records match. Where nothing wants them, all there is to do is to move the cursor, which can wait for a moment: it goes
+// match has batches made of what the records match. Where nothing wants them, all there is to do is to move the cursor, which can wait for a moment: it goes
 // together with what comes next.
-func (p *partition) match(ctx context.Context, from <-chan []Record, to chan<- matched) error {
-	defer close(to)
+func (p *partition) match(ctx context.Context, from <-chan []Record, to *divider) error {
+	defer close(to.to)
 	var held matched
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -179,7 +179,7 @@ func (p *partition) match(ctx context.Context, from <-chan []Record, to chan<- m
 			if len(held.records) == 0 {
 				timer.Reset(p.idleTime())
 			} else if held.snapshot != run.snapshot {
-				if !send(ctx, to, held) {
+				if !to.send(ctx, held) {
 					return nil
 				}
 				held = matched{}
@@ -194,7 +194,7 @@ func (p *partition) match(ctx context.Context, from <-chan []Record, to chan<- m
 		case <-ctx.Done():
 			return nil
 		}
-		if !send(ctx, to, held) {
+		if !to.send(ctx, held) {
 			return nil
 		}
 		held = matched{}
@@ -209,54 +209,20 @@ func (p *partition) idleTime() time.Duration {
 	return idleTime
 }
 
-// send tells whether it could before ctx ended.
-func send(ctx context.Context, to chan<- matched, run matched) bool {
-	select {
-	case to <- run:
-		return true
-	case <-ctx.Done():
-		return false
+// current is a run as it is to be applied; false: the definitions have changed since it was matched, and it was matched again.
+func (p *partition) current(run matched) (matched, bool) {
+	if s := p.snapshot(); run.snapshot != s && !slices.Equal(run.snapshot.tokens, s.tokens) {
+		return matchAll(s, run.records), false
 	}
+	return run, true
 }
 
-// apply applies runs of matched records, in order, each in as many calls as it takes, and settles deadlines in between.
-func (p *partition) apply(ctx context.Context, cursor Cursor, from <-chan matched) error {
-	d := newDeadlines(p)
-	defer d.stop()
-	for {
-		select {
-		case run, ok := <-from:
-			if !ok {
-				return nil
-			}
-			for len(run.records) > 0 {
-				next, rest, err := p.applySome(ctx, cursor, run)
-				if err != nil {
-					return err
-				}
-				cursor, run = next, rest
-				if err := d.between(ctx, cursor); err != nil {
-					return err
-				}
-			}
-		case <-d.due():
-			if err := d.settle(ctx, cursor, time.Time{}); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// applySome applies the first batch of a run and returns the cursor behind it and what remains.
-func (p *partition) applySome(ctx context.Context, cursor Cursor, run matched) (Cursor, matched, error) {
-	if current := p.router.definitions.snapshot.Load(); run.snapshot != current && !slices.Equal(run.snapshot.tokens, current.tokens) {
-		run = matchAll(current, run.records)
-	}
-	run.mostOffers, run.mostEntries = p.mostOffers, p.mostEntries
-	batch, rest := run.batch(p.number, cursor)
+// applyOne applies a batch and tells whether that could be; else the run has to be divided in another way.
+func (p *partition) applyOne(ctx context.Context, next division) (bool, error) {
+	batch := next.batch
 	if len(batch.Forwards) > 0 {
 		if status, err := p.forwarding.all(ctx, batch.Forwards); err != nil || status != Done {
-			return cursor, run, p.refused(ctx, status, err)
+			return false, p.refused(ctx, status, err)
 		}
 	}
 	start := time.Now()
@@ -265,22 +231,20 @@ func (p *partition) applySome(ctx context.Context, cursor Cursor, run matched) (
 	applied, err := p.call(ctx, batch)
 	dispatcher.slots.give(reserved - len(applied.Claimed))
 	if err != nil {
-		return cursor, run, err
+		return false, err
 	}
 	switch applied.Status {
 	case Done:
-		touched := min(len(run.records)-len(rest.records)+1, len(run.records)) // the batch may end amid an event
-		p.handOver(run.records[:touched], batch, applied, time.Since(start))
-		p.mostOffers, p.mostEntries = min(2*p.mostOffers, batchOffers), min(2*p.mostEntries, batchEntries)
-		return applied.Cursor, rest, nil
+		p.done(next, applied, time.Since(start))
+		return true, nil
 	case Heavy:
-		p.mostOffers = max(applied.Offers, 1)
-		return cursor, run, nil
+		p.mostOffers.set(applied.Offers)
+		return false, nil
 	case Crowded:
-		p.mostEntries = max(applied.Entries, 1)
-		return cursor, run, nil
+		p.mostEntries.set(applied.Entries)
+		return false, nil
 	default:
-		return cursor, run, p.refused(ctx, applied.Status, nil)
+		return false, p.refused(ctx, applied.Status, nil)
 	}
 }
 
@@ -388,6 +352,13 @@ func (p *partition) refresh(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// done takes note of a batch that was applied.
+func (p *partition) done(d division, applied Applied, took time.Duration) {
+	p.handOver(d.touched(), d.batch, applied, took)
+	p.mostOffers.raise()
+	p.mostEntries.raise()
 }
 
 // handOver gives what was applied to the dispatcher.

@@ -19,7 +19,7 @@ KEYS
   13 open       hash    subscriptions whose breaker is open, and from when on it lets an attempt through
   14… queues           three for each queue: fresh list, leases zset, counters hash; where its backlog has a cap, two more: retries zset, waiting zset
   … triggers           two for each trigger: partials zset, counters hash
-  … partials   hash    one for each partial
+  … partials   hash or string  one for each partial
 
 ARGV
   1 from        cursor that the batch starts from: stream ID
@@ -38,7 +38,8 @@ ARGV
   … events      number of events that are offered; for each: position, hops, bytes (36 digits, see partial) and, unless it is that of acceptance, time; the
                 event
   … offers      number of offers; for each: number of the partial, number of the event or 0: only deadlines, leaves that the event meets: "r" where
-                one of them resets, then for each two digits and for distinct ones ":" and 32 characters, separated by commas
+                one of them resets, then for each two digits and for distinct ones ":" and 32 characters, separated by commas; with spaces between them, or only the
+                leaves where the numbers are by one more than those of the offer before, or both 1
   … poison      for each entry or delivery that can't be routed: stream ID, subscription or "log", record
 
 RETURNS  {"fenced", cursor, target} (the cursor stands elsewhere, or the log does not have the batch: what was read may have been lost

@@ -13,6 +13,15 @@ local function read_node(line)
   }
 end
 
+-- Whether all that can be recorded is one event: a tree wants two single ones.
+local function is_pair(nodes)
+  local pair = #nodes == 3 and nodes[1].kind == 'all' and nodes[1].need == 2
+  for number = 2, pair and 3 or 0 do
+    pair = pair and nodes[number].kind == 'event' and nodes[number].count == 1
+  end
+  return pair
+end
+
 local programs = {}
 
 -- Reads a trigger's tree, once for all triggers of a call that are alike. It is not changed.
@@ -33,7 +42,7 @@ local function read_program(text)
     end
     sequence = sequence or node.kind == 'sequence'
   end
-  programs[text] = { ages = clock == 'accept', cooldown = tonumber(cooldown), nodes = nodes, leaves = leaves, sequence = sequence }
+  programs[text] = { ages = clock == 'accept', cooldown = tonumber(cooldown), nodes = nodes, leaves = leaves, sequence = sequence, pair = is_pair(nodes) }
   return programs[text]
 end
 

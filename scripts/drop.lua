@@ -6,7 +6,7 @@ KEYS
   2 triggers   zset    the schedule of triggers
   3 partials   zset    the generation's partials
   4 counters   hash    the trigger's counters
-  5… partials  hash    those to be freed
+  5… partials  hash or string  those to be freed
 
 ARGV
   1 token      of the definitions that say that the generation has passed, or "": the partials go whatever the definitions

@@ -69,7 +69,10 @@ end
 -- Reads recorded events, in calls that are not too long.
 local function read_events(partial, positions)
   local events = {}
-  if #positions == 1 then
+  if #positions == 1 and partial.recorded then
+    events[positions[1]] = partial.recorded
+    return events
+  elseif #positions == 1 then
     events[positions[1]] = read(partial, 'HGET', positions[1]) or error('an event of a partial is missing')
     return events
   end
@@ -95,10 +98,10 @@ end
 -- What a firing of a partial at a step begins with; the events that refs join follow, each with its length before it.
 local function beginning_of(partial, step, refs, hops, form)
   local label = partial.label
-  if label == '' then
+  if label == '' and partial.hash then
     label = read(partial, 'HGET', 'k') or '' -- who only settles deadlines does not know it
   end
-  return opening_of(partial.trigger, label) .. member_of(partial) .. length_text(#label) .. label .. (step.stamp or digits(step.time, TIME)) .. step.position ..
+  return opening_of(partial.trigger, label) .. member_of(partial) .. length_text(#label) .. label .. digits(step.time, TIME) .. step.position ..
     (step.deadline and 'd' or 'p') .. digits(hops, 2) .. form .. length_text(#refs) .. refs
 end
 

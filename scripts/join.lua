@@ -12,13 +12,13 @@ local function read_work(arg, key)
     return nil, arg + 1
   end
   local work = {
-    triggers = {}, partials = {}, events = {}, payloads = {}, firings = {}, loops = {}, weight = 0,
+    triggers = {}, partials = {}, events = {}, payloads = {}, times = {}, singles = {}, firings = {}, loops = {}, weight = 0,
     most_partials = tonumber(ARGV[arg + 1]), most_bytes = tonumber(ARGV[arg + 2]), most_joined = tonumber(ARGV[arg + 3]), most_weight = tonumber(ARGV[arg + 4]),
   }
   arg = arg + 5
   for i = 1, triggers do
     local program = read_program(ARGV[arg])
-    local trigger = { program = program, ages = program.ages, cooldown = program.cooldown, nodes = program.nodes, leaves = program.leaves, sequence = program.sequence }
+    local trigger = { program = program, pair = program.pair, ages = program.ages, cooldown = program.cooldown, nodes = program.nodes, leaves = program.leaves, sequence = program.sequence }
     trigger.name, trigger.mode, trigger.include, trigger.head = ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3], varint_text(#ARGV[arg + 4]) .. ARGV[arg + 4]
     trigger.counts = { key_missing = tonumber(ARGV[arg + 5]), ignored = tonumber(ARGV[arg + 6]) }
     trigger.index, trigger.counters = KEYS[key], KEYS[key + 1]
@@ -26,35 +26,23 @@ local function read_work(arg, key)
     work.triggers[i], arg, key = trigger, arg + 7, key + 2
   end
   local number = 0
+  work.keys = key - 1 -- of partials begin behind it
   for i = 1, triggers do
     local trigger, last = work.triggers[i], number + tonumber(ARGV[arg])
     arg = arg + 1
     while number < last do
       number = number + 1
       work.partials[number] = {
-        number = number, trigger = trigger, key = KEYS[key], label = ARGV[arg], bytes = 0, next = 0, -- with what a shortcut adds, as many as take no more room
+        number = number, trigger = trigger, key = KEYS[key], label = ARGV[arg], single = nil, text = nil, event = nil, next = nil, -- what a shortcut takes
       }
       arg, key = arg + 1, key + 1
     end
   end
-  local events, times = tonumber(ARGV[arg]), {} -- many are of the same millisecond
-  arg = arg + 1
-  for i = 1, events do
-    local name, bytes = ARGV[arg], ARGV[arg + 1]
-    local position, stamp, hops = sub(name, 1, POSITION), sub(name, 1, 14), sub(name, 25, 26)
-    local time = times[stamp]
-    if not time then
-      time = { tonumber(stamp), '0' .. stamp }
-      times[stamp] = time
-    end
-    local event = { base = name, position = position, accepted = time[2], stamp = nil, time = nil, ms = time[1], bytes = #bytes, hops = hops == '00' and 0 or tonumber(hops) }
-    if #name > NAME - 2 then
-      event.base, event.own = sub(name, 1, NAME - 2), tonumber(sub(name, NAME - 1))
-    end
-    work.events[i], work.payloads[position], arg = event, bytes, arg + 2
-  end
+  local events = tonumber(ARGV[arg])
+  work.named = arg - 1
+  arg = arg + 1 + 2 * events
   work.offers, work.first = tonumber(ARGV[arg]), arg + 1
-  return work, arg + 1 + 3 * work.offers
+  return work, arg + 1 + work.offers
 end
 
 local function count(trigger, what)
@@ -181,7 +169,7 @@ local function offer_event(work, partial, event, leaves)
     return
   end
   local trigger, met = partial.trigger, {}
-  event.time, event.stamp = (trigger.ages or not event.own) and event.ms or event.own, trigger.ages and event.accepted or nil
+  event.time = (trigger.ages or not event.own) and event.ms or event.own
   event.name = event.base .. digits(count_leaves(leaves), 2)
   partial.bytes, partial.next = partial.bytes + event.bytes, -1
   if partial.added then
@@ -273,15 +261,27 @@ local function try_event(work, partial, event, leaves)
 end
 
 -- Reads a partial to which the first offer is made, or makes that one short. Returns whether it did.
-local function begin(work, partial, event, leaves)
-  local state = read(partial, 'HGET', 's') or nil
-  if shortcut(work, partial, state, event, leaves) then
-    partial.state = state
+local function begin(work, partial, number, leaves)
+  if partial.trigger.pair and partial.single == nil then
+    read_singles(work, partial)
+  end
+  local state, single = nil, partial.single
+  if single == true then
+    single = nil
+  elseif not single then
+    state = read(partial, 'HGET', 's') or nil
+  end
+  if not state and shortcut(work, partial, single, number, leaves) then
+    partial.state = single
     return true
   end
-  read_state(partial, state)
-  partial.counted = state ~= nil
-  work.weight = work.weight + 2 * (state and #state or 0) + partial.bytes
+  if single then
+    read_single(partial, single)
+  else
+    read_state(partial, state)
+    work.weight = work.weight + 2 * (state and #state or 0) + partial.bytes
+  end
+  partial.counted, partial.hash = partial.state ~= nil, state ~= nil
   return false
 end
 
@@ -299,21 +299,36 @@ local function make_offer(work, partial, event, leaves, before)
   end
 end
 
+-- An offer: the number of the partial, that of the event, and the leaves; see the header of apply.
+local function read_offer(text, place, number)
+  local where, which, leaves = string.match(text, '^(%d+) (%d+) (.*)$')
+  if where then
+    return tonumber(where), tonumber(which), leaves
+  end
+  return place + 1, number + 1, text
+end
+
 -- Makes all offers; where it is only about deadlines, they are those before a time. Returns how many of them one call can make, where it is not all.
 local function make_offers(work, before)
-  local ARGV, arg = ARGV, work.first
+  local ARGV, partials, first, place, number = ARGV, work.partials, work.first - 1, 0, 0
   for i = 1, work.offers do
-    local partial, event, leaves = work.partials[tonumber(ARGV[arg])], work.events[tonumber(ARGV[arg + 1])], ARGV[arg + 2]
-    local short = false
-    work.current, arg = partial, arg + 3
+    local leaves, short = ARGV[first + i], false
+    if #leaves == 2 then
+      place, number = place + 1, number + 1
+    else
+      place, number, leaves = read_offer(leaves, place, number)
+    end
+    local partial = partials[place]
+    work.current = partial
     if partial.text or partial.freed then
-      unfold(partial)
+      unfold(work, partial)
     elseif not partial.parts then
-      short = begin(work, partial, event, leaves)
+      short = begin(work, partial, number, leaves)
     end
     if i > 1 and work.weight > work.most_weight then
       return i - 1
     elseif not short then
+      local event = number > 0 and event_of(work, number) or nil
       make_offer(work, partial, event, leaves, event and event.ms or before)
     end
   end
@@ -327,8 +342,8 @@ local function join(work, schedule, before)
     return refused
   end
   local ok, most = pcall(make_offers, work, before)
-  if not ok and work.failure then
-    return redis.error_reply(work.failure)
+  if not ok and failure then
+    return redis.error_reply(failure)
   elseif not ok then
     return { 'unusable', 'partial', work.current.number }
   end
@@ -373,10 +388,24 @@ local function add_gone(work, partial, gone)
   end
 end
 
+-- Plans what is written of a partial that is a string.
+local function plan_single(work, partial)
+  local state = state_of(partial, {}, {})
+  if state ~= partial.state then
+    local position = #state > HEADER and sub(state, 69, 92)
+    local n = #work.singles
+    work.singles[n + 1], work.singles[n + 2] = partial.key, single_text(state, partial.label, position and (work.payloads[position] or partial.recorded) or '')
+  end
+end
+
 -- Plans what is written of a partial that holds something. Its key is never deleted in between.
 local function plan_kept(plan, work, partial)
   if partial.dropped then
     release_dropped(partial)
+  end
+  if partial.trigger.pair and not partial.hash then
+    plan_single(work, partial)
+    return
   end
   local added, removed, command, gone = partial.added, partial.removed, { 'HSET', partial.key, 's', '' }, partial.state and {}
   if not partial.state then
@@ -403,13 +432,17 @@ end
 local function plan_partial(plan, work, partial)
   local trigger, scores = partial.trigger, partial.trigger.scores
   if partial.text or not partial.freed and holds(partial) then
-    if partial.text then
-      plan[#plan + 1] = { 'HSET', partial.key, 's', partial.text, 'k', partial.label, partial.event.position, work.payloads[partial.event.position] }
+    if partial.text and trigger.pair then
+      local n = #work.singles
+      work.singles[n + 1], work.singles[n + 2] = partial.key, partial.text
+    elseif partial.text then
+      local event = event_of(work, partial.event)
+      plan[#plan + 1] = { 'HSET', partial.key, 's', partial.text, 'k', partial.label, event.position, work.payloads[event.position] }
     else
       plan_kept(plan, work, partial)
     end
     local n = #scores
-    scores[n + 1], scores[n + 2] = partial.next < NEVER and partial.next or '+inf', member_of(partial)
+    scores[n + 1], scores[n + 2] = partial.next < NEVER and digits(partial.next, TIME) or '+inf', member_of(partial)
     trigger.earliest = math.min(trigger.earliest, partial.next)
   elseif partial.state or partial.settled then
     local n = #trigger.gone + 1
@@ -422,6 +455,9 @@ local function plan_work(plan, work, schedule)
   local earliest = {}
   for _, partial in ipairs(work.partials) do
     plan_partial(plan, work, partial)
+  end
+  for first = 1, #work.singles, 1000 do
+    plan[#plan + 1] = { 'MSET', unpack(work.singles, first, math.min(first + 999, #work.singles)) }
   end
   for _, trigger in ipairs(work.triggers) do
     plan_many(plan, 'ZADD', trigger.index, trigger.scores)

@@ -12,7 +12,7 @@ KEYS
   7 triggers  zset    trigger and generation to when to look at its partials
   8… inbox    list    those of which something is taken
   … triggers          two for each trigger: partials zset, counters hash
-  … partials  hash    one for each partial
+  … partials  hash or string  one for each partial
 
 ARGV
   1 from         how far the inbox is applied: partition and stream ID

@@ -1,6 +1,6 @@
 -- Partials: what triggers have recorded and not fired. The loader puts this in front of apply, behind common.
 --
--- A partial is a hash. It holds each recorded event once, encoded, under its position, so that payloads are read only for a firing and never
+-- A partial is a hash, or, of a trigger that wants a pair, a string (see below). The hash holds each recorded event once, encoded, under its position, so that payloads are read only for a firing and never
 -- written again; "k", its key as firings carry it; "s", its state; and under "n" and the number of a node what is recorded there, where that is too
 -- much to be read and written with everything else. Everything has a fixed width or its length before it, since making a string costs Lua about
 -- 2 ns for each byte:
@@ -14,6 +14,11 @@
 --   state         "1", bytes of all recorded events (10), time of the last firing or blanks (15), when something happens by itself (15, see
 --                 next_of), then for each node that holds anything: its number (3), length of what follows (7), records of a leaf or slots of another
 --                 node; or, where these have a field of their own, "@", what times_of says of them (15, 15)
+--
+-- What waits for the other one of two single events, as most partials do, is one event and takes less time and room as a string; a hash of an older version stays
+-- one until it is gone:
+--
+--   single        "2", length of the state (3), state, length of the key (7), key, the event if there is one
 --
 -- A slot of an all or at_least is a child's occurrence. One of a sequence is the chain of so many steps, with time and position of the first. An
 -- absent has two: the event that came last (no refs: it is never joined), and what armed it, with the deadline as its time.
@@ -48,14 +53,71 @@ local function digits(n, width)
   return text
 end
 
+local failure -- of the server, while a partial was read
+
 -- Calls a command on a partial. What is wrong with the server is wrong with the call; the wrong type is wrong with the partial.
 local function read(partial, command, ...)
   local reply = redis.pcall(command, partial.key, ...)
   if type(reply) == 'table' and reply.err then
-    partial.failure = sub(reply.err, 1, 9) ~= 'WRONGTYPE' and reply.err or nil
+    failure = sub(reply.err, 1, 9) ~= 'WRONGTYPE' and reply.err or nil
     error(reply.err)
   end
   return reply
+end
+
+-- The string that a partial is which holds no more than one event.
+local function single_text(state, label, event)
+  return '2' .. digits(#state, 3) .. state .. digits(#label, 7) .. label .. event
+end
+
+local SINGLES = 32 -- a call reads so many, since their events are read with them
+
+-- Reads a partial of a pair, and those around it: their strings, true where there is no such key, false where it is a hash, if it is a partial at all.
+local function read_singles(work, partial)
+  local first = partial.number - (partial.number - 1) % SINGLES
+  local last = math.min(first + SINGLES - 1, #work.partials)
+  local from, to, found, head = work.keys + first + 1, work.keys + last, 0, work.partials[first]
+  local singles = read(head, 'MGET', unpack(KEYS, from, to))
+  for i = 1, last - first + 1 do
+    if singles[i] then
+      found, work.weight = found + 1, work.weight + #singles[i]
+    end
+  end
+  local absent = found > last - first or read(head, 'EXISTS', unpack(KEYS, from, to)) == found
+  for i = 1, last - first + 1 do
+    local other = work.partials[first + i - 1]
+    other.single = other.trigger.pair and (singles[i] or absent)
+  end
+end
+
+-- When an event was accepted, from its name: in milliseconds, and as text. Many are of the same millisecond.
+local function time_of(work, name)
+  local stamp = sub(name, 1, 14)
+  local time = work.times[stamp]
+  if not time then
+    time = { tonumber(stamp), '0' .. stamp }
+    work.times[stamp] = time
+  end
+  return time[1], time[2]
+end
+
+-- The name of an event without what was added to it.
+local function base_of(name)
+  return #name > NAME - 2 and sub(name, 1, NAME - 2) or name
+end
+
+-- An event that is offered, by its number. Most are not taken apart.
+local function event_of(work, number)
+  local event = work.events[number]
+  if not event then
+    local at = work.named + 2 * number
+    local name, bytes = ARGV[at], ARGV[at + 1]
+    event = {
+      base = base_of(name), own = tonumber(sub(name, NAME - 1)), position = sub(name, 1, POSITION), ms = time_of(work, name), time = nil, name = nil, bytes = #bytes,
+    }
+    work.events[number], work.payloads[event.position] = event, bytes
+  end
+  return event
 end
 
 local function read_slots(text)
@@ -95,6 +157,18 @@ local function read_state(partial, state)
       partial.parts[number] = trigger.nodes[number].size > 0 and read_slots(text) or text
     end
     at = behind
+  end
+end
+
+-- Fills a partial with a string. Raises an error where it is not that of a partial.
+local function read_single(partial, single)
+  local size = sub(single, 1, 1) == '2' and tonumber(sub(single, 2, 4)) or error('not the string of a partial')
+  local label = 12 + size
+  local event = label + tonumber(sub(single, 5 + size, 11 + size))
+  partial.label, partial.recorded = sub(single, label, event - 1), sub(single, event)
+  read_state(partial, sub(single, 5, 4 + size))
+  if #partial.recorded ~= partial.bytes then
+    error('an event of a partial is missing')
   end
 end
 
