@@ -138,6 +138,9 @@ func Patience(s *Store, p router.Position) time.Duration { return s.tails[p.Part
 // Forget empties it.
 func (t *Tail) Forget() { t.forget() }
 
+// EndAt says that others have appended behind a position.
+func (t *Tail) EndAt(p router.Position) { t.endAt(p) }
+
 // Size is what it holds.
 func (t *Tail) Size() (events, bytes, runs int) { return t.events, t.bytes, len(t.runs) }
 

@@ -235,7 +235,8 @@ func (s *Store) Merge(ctx context.Context, m router.Merge) (router.Applied, erro
 	if words[0] == "heavy" {
 		return router.Applied{Status: router.Heavy, Offers: n}, r.err
 	}
-	return router.Applied{Status: router.Done, Cursor: m.To, Firings: n}, r.err
+	applied := router.Applied{Status: router.Done, Cursor: m.To, Firings: n}
+	return applied, errors.Join(r.err, s.readOnBehind(m.Partition, r.word(), n))
 }
 
 func (s *Store) mergeCall(m router.Merge) (keys []string, args []any) {

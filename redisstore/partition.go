@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -79,11 +80,20 @@ func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, erro
 		n, err := strconv.Atoi(words[1])
 		return router.Applied{Status: router.Crowded, Entries: n}, err
 	}
-	applied, err := readApplied(b, words[1:])
-	if applied.Firings > 0 {
-		s.tails[b.Partition].forget() // they stand behind it, and have to be read
+	r := replyReader{words: words[1:]}
+	firings, before := r.integer(), r.word()
+	applied, err := readApplied(b, firings, &r)
+	return applied, errors.Join(err, s.readOnBehind(b.Partition, before, firings))
+}
+
+// readOnBehind has those who follow a log read on from an ID, the last one given out before these firings, since nothing else tells of them here.
+func (s *Store) readOnBehind(partition int, id string, firings int) error {
+	if firings == 0 {
+		return nil
 	}
-	return applied, err
+	before, err := router.ParseStreamID(partition, id)
+	s.tails[partition].endAt(before)
+	return err
 }
 
 // forget drops what this process remembers of a partition's log.
@@ -111,9 +121,8 @@ func readUnfit(w router.TriggerWork, words []string) (router.Unfit, error) {
 }
 
 // readApplied reads the number of firings, whether all deadlines could be settled, then for each queue that could be sent from: the queue, how many were leased, when the leases run out.
-func readApplied(b router.Batch, words []string) (router.Applied, error) {
-	r := replyReader{words: words}
-	applied := router.Applied{Status: router.Done, Cursor: b.To, Firings: r.integer(), Settled: r.word() == "all"}
+func readApplied(b router.Batch, firings int, r *replyReader) (router.Applied, error) {
+	applied := router.Applied{Status: router.Done, Cursor: b.To, Firings: firings, Settled: r.word() == "all"}
 	for len(r.words) > 0 {
 		i, taken, lease := r.integer(), r.integer(), r.word()
 		if r.err != nil || i < 1 || i > len(b.Enqueues) {

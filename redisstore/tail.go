@@ -31,6 +31,7 @@ type tail struct {
 	runs   []tailRun       // in log order
 	events int
 	bytes  int
+	ended  router.Position // what others have appended stands behind it: up to there, nothing is in runs
 	grown  pulse
 }
 
@@ -54,6 +55,10 @@ func (r tailRun) end() router.Position { return r.records[len(r.records)-1].Posi
 func (t *tail) add(previous router.Position, records []router.Record) {
 	run := newTailRun(records)
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if run.end().Compare(t.ended) <= 0 {
+		return // it was told too late
+	}
 	if previous != t.end() {
 		t.clear(previous)
 	}
@@ -63,7 +68,6 @@ func (t *tail) add(previous router.Position, records []router.Record) {
 	for len(t.runs) > 1 && (t.events > tailEvents || t.bytes > tailBytes) {
 		t.dropOldest()
 	}
-	t.mu.Unlock()
 }
 
 func (t *tail) clear(before router.Position) {
@@ -100,11 +104,16 @@ func (t *tail) patience(p router.Position) time.Duration {
 	return alonePatience
 }
 
-// forget empties the tail, and lets nobody wait for it to grow: what it held may be lost, since a replica of Redis that takes over may not have it, or the log
-// goes on with what was not appended by append.
-func (t *tail) forget() {
+// forget empties the tail, and lets nobody wait for it to grow: what it held may be lost, since a replica of Redis that takes over may not have it.
+func (t *tail) forget() { t.endAt(router.Position{}) }
+
+// endAt says that the log goes on behind a position with what was not appended by append, so that it has to be read. What append has stored up to there may be told later.
+func (t *tail) endAt(p router.Position) {
 	t.mu.Lock()
 	t.clear(router.Position{})
+	if p.Compare(t.ended) > 0 {
+		t.ended = p
+	}
 	t.mu.Unlock()
 	t.grown.beat()
 }

@@ -70,6 +70,25 @@ func TestAReaderIsPatientOnlyWhereNobodyElseAppends(t *testing.T) {
 	require.Zero(t, tail.Patience(at(18)))
 }
 
+// What a call of append stored may be told after a firing that stands behind it was: nobody may wait for it to grow either.
+func TestATailIsNotBegunAgainBeforeItEnded(t *testing.T) {
+	var tail redisstore.Tail
+	at := func(n int) router.Position { return router.Position{MS: int64(n)} }
+	add := func(n int) { tail.Add(at(n-1), []router.Record{{Position: at(n), Event: event(t, "a", "x.y")}}) }
+	add(1)
+	tail.EndAt(at(3))
+	tail.EndAt(at(2)) // of two calls, the first one's answer may come last
+	for n := 2; n <= 3; n++ {
+		add(n)
+		require.Zero(t, tail.Patience(at(n)))
+		require.Empty(t, tail.After(at(n-1), 10))
+	}
+	add(5)
+	require.NotZero(t, tail.Patience(at(5)))
+	require.Len(t, tail.After(at(4), 10), 1)
+	require.Empty(t, tail.After(at(3), 10), "the firing is read")
+}
+
 // A firing stands behind what this process appended, and nobody may wait for that to grow.
 func TestWhatATriggerFiresIsReadAtOnce(t *testing.T) {
 	eachLab(t, func(t *testing.T, l *lab) {

@@ -45,7 +45,7 @@ ARGV
 RETURNS  {"fenced", cursor, target} (the cursor stands elsewhere, or the log does not have the batch: what was read may have been lost
          in a failover) | {"stale", token} | {"unusable", "queue" | "trigger" | "partial", number} (a key of that one, counted from 1, holds
          something else) | {"heavy", how many of the offers one call can make} | {"crowded", how many entries one call can queue where so many find no room} |
-         {"applied", number of firings, "all" | "some" (of the deadlines that have passed may have to wait for events), then three for each queue that was empty and could be sent from: the queue, how many were leased, when the
+         {"applied", number of firings, the last ID given out before them, "all" | "some" (of the deadlines that have passed may have to wait for events), then three for each queue that was empty and could be sent from: the queue, how many were leased, when the
          leases run out}
 ]]
 local state, log, copies, holds = KEYS[1], KEYS[2], KEYS[5], KEYS[6]
@@ -157,7 +157,7 @@ if work then
   end
 end
 
-local applied = { 'applied', work and #work.firings or 0, final and 'all' or 'some' }
+local applied = { 'applied', work and #work.firings or 0, given_out, final and 'all' or 'some' }
 local due = { ready = {}, handlers = {}, pulls = {} }
 local t = (#queues > 0 or arg <= #ARGV) and now() or 0 -- where nothing is queued there is nothing to date
 

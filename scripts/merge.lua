@@ -27,7 +27,8 @@ ARGV
   … lost         for each event that can't be applied: record, the event
 
 RETURNS  {"fenced"} (the inbox is applied to somewhere else, or does not hold the batch: what was read may have been lost in a failover) | {"stale"} |
-         {"unusable", "trigger" | "partial", number} | {"heavy", how many of the offers one call can make} | {"applied", number of firings}
+         {"unusable", "trigger" | "partial", number} | {"heavy", how many of the offers one call can make} | {"applied", number of firings,
+         the last ID given out before them}
 ]]
 local state, log, schedule = KEYS[1], KEYS[2], KEYS[7]
 local s = redis.call('HMGET', state, 'merged', 'merged_target', 'token', 'floor', 'seq', 'size', 'stored', 'settled', 'loops')
@@ -77,4 +78,4 @@ if work and #lists == 0 then
   reschedule_triggers(work, schedule)
 end
 redis.call('HSET', state, 'merged', ARGV[4], 'merged_target', ARGV[5])
-return { 'applied', work and #work.firings or 0 }
+return { 'applied', work and #work.firings or 0, (s[4] or '0') .. '-' .. (s[5] or '0') }
