@@ -45,8 +45,9 @@ ARGV
 RETURNS  {"fenced", cursor, target} (the cursor stands elsewhere, or the log does not have the batch: what was read may have been lost
          in a failover) | {"stale", token} | {"unusable", "queue" | "trigger" | "partial", number} (a key of that one, counted from 1, holds
          something else) | {"heavy", how many of the offers one call can make} | {"crowded", how many entries one call can queue where so many find no room} |
-         {"applied", number of firings, the last ID given out before them, "all" | "some" (of the deadlines that have passed may have to wait for events), then three for each queue that was empty and could be sent from: the queue, how many were leased, when the
-         leases run out}
+         {"applied", number of firings, the last ID given out before them, "all" | "some" (of the deadlines that
+         have passed may have to wait for events), then three for each queue that was empty and could be sent from: the queue, how many were leased,
+         when the leases run out}
 ]]
 local state, log, copies, holds = KEYS[1], KEYS[2], KEYS[5], KEYS[6]
 local from, from_target, token, to, to_target = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]

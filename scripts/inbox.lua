@@ -14,7 +14,8 @@ local page, most = 8, tonumber(ARGV[1])
 local s = redis.call('HMGET', KEYS[1], 'merged', 'merged_target')
 local reply = { s[1] or '', s[2] or '' }
 for i = 2, #KEYS do
-  local head, count, bytes, found = #reply + 1, 0, 0, nil
+  local head, count, bytes = #reply + 1, 0, 0
+  local found
   reply[head], reply[head + 1] = 'all', 0
   repeat
     found = redis.call('LRANGE', KEYS[i], count, count + page - 1)

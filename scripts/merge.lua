@@ -49,7 +49,7 @@ for i = 1, tonumber(ARGV[8]) do
   lists[i], arg = list, arg + 2
 end
 
-local plan, work = {}, nil
+local plan, work = {}
 work, arg = read_work(arg, 8 + #lists)
 local known = { floor = tonumber(s[4] or 0), seq = tonumber(s[5] or 0), size = tonumber(s[6] or 0), stored = tonumber(s[7] or 0), settled = tonumber(s[8] or 0) }
 local letters, made = { copies = KEYS[3], holds = KEYS[4], dead = KEYS[5], dead_at = KEYS[6] }, tonumber(s[9] or 0)

@@ -1,9 +1,9 @@
 -- Partials: what triggers have recorded and not fired. The loader puts this in front of apply, behind common.
 --
--- A partial is a hash, or, of a trigger that wants a pair, a string (see below). The hash holds each recorded event once, encoded, under its position, so that payloads are read only for a firing and never
--- written again; "k", its key as firings carry it; "s", its state; and under "n" and the number of a node what is recorded there, where that is too
--- much to be read and written with everything else. Everything has a fixed width or its length before it, since making a string costs Lua about
--- 2 ns for each byte:
+-- A partial is a hash, or, of a trigger that wants a pair, a string (see below). The hash holds each recorded event once, encoded, under its
+-- position, so that payloads are read only for a firing and never written again; "k", its key as firings carry it; "s", its state; and under
+-- "n" and the number of a node what is recorded there, where that is too much to be read and written with everything else. Everything has a
+-- fixed width or its length before it, since making a string costs Lua about 2 ns for each byte:
 --
 --   position  24  milliseconds (14 digits), number (10)
 --   time      15  milliseconds

@@ -163,11 +163,11 @@ end
 local function settle_run(queue, arg)
   local lease, n, first = ARGV[arg], tonumber(ARGV[arg + 1]), arg + 2
   local held, expires = leased_until(queue, first, n), tonumber(lease)
-  local mine, records, count = {}, {}, 0
+  local mine, records, n_held = {}, {}, 0
   for i = 1, n do
     if held[i] and (held[i] == lease or tonumber(held[i]) == expires) then
-      count = count + 1
-      mine[count], records[count] = ARGV[first + i - 1], ARGV[first + n + i - 1]
+      n_held = n_held + 1
+      mine[n_held], records[n_held] = ARGV[first + i - 1], ARGV[first + n + i - 1]
     end
   end
   call_many('ZREM', queue.leases, mine)
@@ -178,7 +178,7 @@ local function settle_run(queue, arg)
     end
   end
   record_successes(queue, records)
-  return n - count, first + 2 * n
+  return n - n_held, first + 2 * n
 end
 
 -- Settles the runs whose number is an argument; returns how many arrivals came too late and the argument behind them.
