@@ -121,46 +121,46 @@ func (u *unruly) Forward(ctx context.Context, f router.Forward) (router.ApplySta
 }
 
 // eachSeveral runs a test on miniredis, on a real Redis of which one answer to a script in a hundred is lost, and on a Cluster. whole is a store of a deployment
-// of three partitions, open gives one more for each replica.
-func eachSeveral(t *testing.T, run func(t *testing.T, whole *redisstore.Store, open func() *redisstore.Store)) {
-	on := func(name string, urls func(t *testing.T) (whole, replica string)) {
+// of three partitions, and each replica has one of its own, opened before anything is lost.
+func eachSeveral(t *testing.T, run func(t *testing.T, whole *redisstore.Store, replicas []*redisstore.Store)) {
+	on := func(name string, urls func(t *testing.T) (whole, replica string, lose func())) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			namespace := redistest.Namespace(t)
-			whole, replica := urls(t)
+			whole, replica, lose := urls(t)
 			of := func(url string) *redisstore.Store {
 				return open(t, "", func(c *redisstore.Config) { c.URL, c.Namespace, c.Partitions = url, namespace, 3 })
 			}
-			run(t, of(whole), func() *redisstore.Store { return of(replica) })
+			deployment, replicas := of(whole), []*redisstore.Store{of(replica), of(replica), of(replica)}
+			lose()
+			run(t, deployment, replicas)
 		})
 	}
-	on("miniredis", func(t *testing.T) (whole, replica string) {
+	on("miniredis", func(t *testing.T) (whole, replica string, lose func()) {
 		url := "redis://" + redistest.Mini(t).Addr()
-		return url, url
+		return url, url, func() {}
 	})
-	on("redis", func(t *testing.T) (whole, replica string) {
+	on("redis", func(t *testing.T) (whole, replica string, lose func()) {
 		addr, _ := redistest.Shared(t)
 		proxy := redistest.NewProxy(t, addr)
 		proxy.Only("evalsha")
-		proxy.SwallowEvery(0.01, 1)
-		return "redis://" + addr, "redis://" + proxy.Addr()
+		return "redis://" + addr, "redis://" + proxy.Addr(), func() { proxy.SwallowEvery(0.01, 1) }
 	})
-	on("cluster", func(t *testing.T) (whole, replica string) {
+	on("cluster", func(t *testing.T) (whole, replica string, lose func()) {
 		url := "redis+cluster://" + strings.Join(redistest.StartCluster(t, 3, 0).Addrs(), ",")
-		return url, url
+		return url, url, func() {}
 	})
 }
 
 // All replicas believe to route every partition. One in forty calls is lost, as many answers, and as often a replica dies behind a call and a new one begins.
 func TestWhateverFailsOnSeveralPartitionsTheSameFiresAsOnOne(t *testing.T) {
-	eachSeveral(t, func(t *testing.T, whole *redisstore.Store, open func() *redisstore.Store) {
+	eachSeveral(t, func(t *testing.T, whole *redisstore.Store, stores []*redisstore.Store) {
 		d := &spread{store: whole}
 		d.define(t, kinds...)
 		h := &harm{rng: rand.New(rand.NewPCG(7, 0))}
 		ctx, end := context.WithCancel(t.Context())
 		var replicas sync.WaitGroup
-		for range 3 {
-			s := open()
+		for _, s := range stores {
 			replicas.Go(func() {
 				for ctx.Err() == nil {
 					u := newUnruly(s, h)
