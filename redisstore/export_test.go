@@ -138,8 +138,8 @@ func Patience(s *Store, p router.Position) time.Duration { return s.tails[p.Part
 // Forget empties it.
 func (t *Tail) Forget() { t.forget() }
 
-// EndAt says that others have appended behind a position.
-func (t *Tail) EndAt(p router.Position) { t.endAt(p) }
+// GoOn says that firings stand behind a position.
+func (t *Tail) GoOn(p router.Position, firings ...router.Record) { t.goOn(p, firings) }
 
 // Size is what it holds.
 func (t *Tail) Size() (events, bytes, runs int) { return t.events, t.bytes, len(t.runs) }

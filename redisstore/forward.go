@@ -236,7 +236,7 @@ func (s *Store) Merge(ctx context.Context, m router.Merge) (router.Applied, erro
 		return router.Applied{Status: router.Heavy, Offers: n}, r.err
 	}
 	applied := router.Applied{Status: router.Done, Cursor: m.To, Firings: n}
-	return applied, errors.Join(r.err, s.readOnBehind(m.Partition, r.word(), n))
+	return applied, errors.Join(r.err, s.tellOfFirings(m.Partition, n, &r))
 }
 
 func (s *Store) mergeCall(m router.Merge) (keys []string, args []any) {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/streamlatch/streamlatch/router"
 )
 
@@ -81,18 +83,28 @@ func (s *Store) Apply(ctx context.Context, b router.Batch) (router.Applied, erro
 		return router.Applied{Status: router.Crowded, Entries: n}, err
 	}
 	r := replyReader{words: words[1:]}
-	firings, before := r.integer(), r.word()
+	firings := r.integer()
+	told := s.tellOfFirings(b.Partition, firings, &r)
 	applied, err := readApplied(b, firings, &r)
-	return applied, errors.Join(err, s.readOnBehind(b.Partition, before, firings))
+	return applied, errors.Join(err, told)
 }
 
-// readOnBehind has those who follow a log read on from an ID, the last one given out before these firings, since nothing else tells of them here.
-func (s *Store) readOnBehind(partition int, id string, firings int) error {
-	if firings == 0 {
-		return nil
+// tellOfFirings reads from a reply where firings stand in the log, and as what if they are small, and lets those know who follow the log.
+func (s *Store) tellOfFirings(partition, firings int, r *replyReader) error {
+	id := r.word()
+	var entries []redis.XMessage
+	for range r.integer() {
+		entries = append(entries, redis.XMessage{ID: r.word(), Values: map[string]any{"e": r.word()}})
+	}
+	if r.err != nil || firings == 0 {
+		return r.err
 	}
 	before, err := router.ParseStreamID(partition, id)
-	s.tails[partition].endAt(before)
+	if err != nil {
+		return fmt.Errorf("read where firings stand: %w", err)
+	}
+	records, err := s.records(partition, entries)
+	s.tails[partition].goOn(before, records)
 	return err
 }
 

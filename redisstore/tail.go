@@ -31,7 +31,7 @@ type tail struct {
 	runs   []tailRun       // in log order
 	events int
 	bytes  int
-	ended  router.Position // what others have appended stands behind it: up to there, nothing is in runs
+	ended  router.Position // a firing stands behind it: what append tells of up to there comes too late
 	grown  pulse
 }
 
@@ -59,6 +59,10 @@ func (t *tail) add(previous router.Position, records []router.Record) {
 	if run.end().Compare(t.ended) <= 0 {
 		return // it was told too late
 	}
+	t.push(previous, run)
+}
+
+func (t *tail) push(previous router.Position, run tailRun) {
 	if previous != t.end() {
 		t.clear(previous)
 	}
@@ -105,14 +109,26 @@ func (t *tail) patience(p router.Position) time.Duration {
 }
 
 // forget empties the tail, and lets nobody wait for it to grow: what it held may be lost, since a replica of Redis that takes over may not have it.
-func (t *tail) forget() { t.endAt(router.Position{}) }
-
-// endAt says that the log goes on behind a position with what was not appended by append, so that it has to be read. What append has stored up to there may be told later.
-func (t *tail) endAt(p router.Position) {
+func (t *tail) forget() {
 	t.mu.Lock()
 	t.clear(router.Position{})
-	if p.Compare(t.ended) > 0 {
-		t.ended = p
+	t.mu.Unlock()
+	t.grown.beat()
+}
+
+// goOn says that the log goes on behind a position with firings, and with which if that is known; else they have to be read. What append has stored up to there may be
+// told later.
+func (t *tail) goOn(previous router.Position, firings []router.Record) {
+	t.mu.Lock()
+	if previous.Compare(t.ended) > 0 {
+		t.ended = previous
+		switch {
+		case t.before.Compare(previous) > 0: // what append stored behind the firings was told sooner
+		case len(firings) > 0:
+			t.push(previous, newTailRun(firings))
+		default:
+			t.clear(router.Position{})
+		}
 	}
 	t.mu.Unlock()
 	t.grown.beat()

@@ -71,13 +71,13 @@ func TestAReaderIsPatientOnlyWhereNobodyElseAppends(t *testing.T) {
 }
 
 // What a call of append stored may be told after a firing that stands behind it was: nobody may wait for it to grow either.
-func TestATailIsNotBegunAgainBeforeItEnded(t *testing.T) {
+func TestATailGoesOnBehindAFiring(t *testing.T) {
 	var tail redisstore.Tail
 	at := func(n int) router.Position { return router.Position{MS: int64(n)} }
 	add := func(n int) { tail.Add(at(n-1), []router.Record{{Position: at(n), Event: event(t, "a", "x.y")}}) }
 	add(1)
-	tail.EndAt(at(3))
-	tail.EndAt(at(2)) // of two calls, the first one's answer may come last
+	tail.GoOn(at(3))
+	tail.GoOn(at(2)) // of two calls, the first one's answer may come last
 	for n := 2; n <= 3; n++ {
 		add(n)
 		require.Zero(t, tail.Patience(at(n)))
@@ -87,6 +87,15 @@ func TestATailIsNotBegunAgainBeforeItEnded(t *testing.T) {
 	require.NotZero(t, tail.Patience(at(5)))
 	require.Len(t, tail.After(at(4), 10), 1)
 	require.Empty(t, tail.After(at(3), 10), "the firing is read")
+	tail.GoOn(at(6), router.Record{Position: at(7), Event: event(t, "fired", "x.y")})
+	add(6)
+	require.NotZero(t, tail.Patience(at(7)), "what it is was told")
+	require.Len(t, tail.After(at(6), 10), 1)
+	require.Empty(t, tail.After(at(5), 10), "what was told late is read")
+	add(10)
+	tail.GoOn(at(8), router.Record{Position: at(9), Event: event(t, "fired", "x.y")})
+	require.NotZero(t, tail.Patience(at(10)), "what stands behind the firing was told before")
+	require.Len(t, tail.After(at(9), 10), 1)
 }
 
 // A firing stands behind what this process appended, and nobody may wait for that to grow.

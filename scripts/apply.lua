@@ -45,8 +45,8 @@ ARGV
 RETURNS  {"fenced", cursor, target} (the cursor stands elsewhere, or the log does not have the batch: what was read may have been lost
          in a failover) | {"stale", token} | {"unusable", "queue" | "trigger" | "partial", number} (a key of that one, counted from 1, holds
          something else) | {"heavy", how many of the offers one call can make} | {"crowded", how many entries one call can queue where so many find no room} |
-         {"applied", number of firings, the last ID given out before them, "all" | "some" (of the deadlines that
-         have passed may have to wait for events), then three for each queue that was empty and could be sent from: the queue, how many were leased,
+         {"applied", number of firings, the last ID given out before them, number of entries that they are in or, where these are large, 0, for each: its ID,
+         the entry; "all" | "some" (of the deadlines that have passed may have to wait for events), then three for each queue that was empty and could be sent from: the queue, how many were leased,
          when the leases run out}
 ]]
 local state, log, copies, holds = KEYS[1], KEYS[2], KEYS[5], KEYS[6]
@@ -135,7 +135,7 @@ local function settled_before()
   return tonumber(string.match(from, '^%d+')), false
 end
 
-local plan, work, before, final = {}, nil, nil, nil
+local plan, work, before, final, told = {}, nil, nil, nil, {}
 if ARGV[arg] == '0' then
   arg = arg + 1 -- and nothing that evaluates triggers is loaded
 else
@@ -150,7 +150,7 @@ if work then
     return refused
   end
   local known = { floor = tonumber(s[4] or 0), seq = tonumber(s[5] or 0), size = tonumber(s[6] or 0), stored = tonumber(s[7] or 0), settled = tonumber(s[8] or 0) }
-  plan_log(plan, log, state, work.firings, known)
+  told = plan_log(plan, log, state, work.firings, known)
   plan_loops(plan, { copies = copies, holds = holds, dead = KEYS[7], dead_at = KEYS[8] }, state, work.loops, ARGV[7], tonumber(s[9] or 0))
   plan_work(plan, work, KEYS[10])
   if final then
@@ -158,7 +158,7 @@ if work then
   end
 end
 
-local applied = { 'applied', work and #work.firings or 0, given_out, final and 'all' or 'some' }
+local applied = { 'applied', work and #work.firings or 0, given_out, #told / 2, told, final and 'all' or 'some' }
 local due = { ready = {}, handlers = {}, pulls = {} }
 local t = (#queues > 0 or arg <= #ARGV) and now() or 0 -- where nothing is queued there is nothing to date
 

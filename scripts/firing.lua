@@ -156,8 +156,13 @@ local function texts_of_entry(firings, first)
   return texts, count
 end
 
+-- Up to so many bytes of firings are returned, so that those who follow the log need not read them.
+local most_told = 16384
+
 -- Plans entries of the log for firings: few of them together, as redisstore/group.go has it. Known are the fields of the state that change with that.
+-- Returns what is told of the firings: the ID of each entry, and the entry.
 local function plan_log(plan, log, state, firings, known)
+  local told, bytes = {}, 0
   local first, ms, seq, size, stored = 1, math.max(now(), known.floor, known.settled), known.seq, known.size, known.stored
   if ms > known.floor then
     seq = -1
@@ -166,12 +171,19 @@ local function plan_log(plan, log, state, firings, known)
     local texts, n = texts_of_entry(firings, first)
     local entry = line_up(texts, #texts)
     seq, first = seq + n, first + n
-    plan[#plan + 1] = { 'XADD', log, int(ms) .. '-' .. int(seq), 'n', int(stored), 'e', entry }
+    local id = int(ms) .. '-' .. int(seq)
+    plan[#plan + 1] = { 'XADD', log, id, 'n', int(stored), 'e', entry }
+    bytes = bytes + #entry
+    if bytes <= most_told then
+      told[#told + 1] = id
+      told[#told + 1] = entry
+    end
     size, stored = size > 0 and size + (#entry - size) / 64 or #entry, stored + n
   end
   if first > 1 then
     plan[#plan + 1] = { 'HSET', state, 'floor', int(ms), 'seq', int(seq), 'size', format('%.3f', size), 'stored', int(stored) }
   end
+  return bytes <= most_told and told or {}
 end
 
 -- Plans dead letters for firings that were derived too often. Each has a position of its own, at which the log has nothing: far behind all that the log

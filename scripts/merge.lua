@@ -28,7 +28,7 @@ ARGV
 
 RETURNS  {"fenced"} (the inbox is applied to somewhere else, or does not hold the batch: what was read may have been lost in a failover) | {"stale"} |
          {"unusable", "trigger" | "partial", number} | {"heavy", how many of the offers one call can make} | {"applied", number of firings,
-         the last ID given out before them}
+         the last ID given out before them, number of entries that they are in or, where these are large, 0, for each: its ID, the entry}
 ]]
 local state, log, schedule = KEYS[1], KEYS[2], KEYS[7]
 local s = redis.call('HMGET', state, 'merged', 'merged_target', 'token', 'floor', 'seq', 'size', 'stored', 'settled', 'loops')
@@ -49,7 +49,7 @@ for i = 1, tonumber(ARGV[8]) do
   lists[i], arg = list, arg + 2
 end
 
-local plan, work = {}
+local plan, told, work = {}, {}
 work, arg = read_work(arg, 8 + #lists)
 local known = { floor = tonumber(s[4] or 0), seq = tonumber(s[5] or 0), size = tonumber(s[6] or 0), stored = tonumber(s[7] or 0), settled = tonumber(s[8] or 0) }
 local letters, made = { copies = KEYS[3], holds = KEYS[4], dead = KEYS[5], dead_at = KEYS[6] }, tonumber(s[9] or 0)
@@ -58,7 +58,7 @@ if work then
   if refused then
     return refused
   end
-  plan_log(plan, log, state, work.firings, known)
+  told = plan_log(plan, log, state, work.firings, known)
   plan_loops(plan, letters, state, work.loops, ARGV[7], made)
   made = made + #work.loops
   plan_work(plan, work, schedule)
@@ -78,4 +78,4 @@ if work and #lists == 0 then
   reschedule_triggers(work, schedule)
 end
 redis.call('HSET', state, 'merged', ARGV[4], 'merged_target', ARGV[5])
-return { 'applied', work and #work.firings or 0, (s[4] or '0') .. '-' .. (s[5] or '0') }
+return { 'applied', work and #work.firings or 0, (s[4] or '0') .. '-' .. (s[5] or '0'), #told / 2, told }
