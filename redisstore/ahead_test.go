@@ -2,13 +2,16 @@ package redisstore_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/streamlatch/streamlatch/internal/redistest"
 	"github.com/streamlatch/streamlatch/redisstore"
 	"github.com/streamlatch/streamlatch/router"
 )
@@ -50,5 +53,58 @@ func TestBatchesThatAreSentAheadAreAppliedOnceAndInOrderHoweverTheyArrive(t *tes
 		d.settled(t)
 		require.Greater(t, d.requireModel(t, d.now()), 100)
 		require.Greater(t, store.ahead.Load(), int64(5))
+	})
+}
+
+// forgetful is a store that loses the answer for one batch, behind which another one was applied that leased something.
+type forgetful struct {
+	*redisstore.Store
+	followed chan router.Applied
+	lost     atomic.Pointer[router.Applied] // that other one
+}
+
+func (f *forgetful) Apply(ctx context.Context, b router.Batch) (router.Applied, error) {
+	applied, err := f.Store.Apply(ctx, b)
+	if err != nil || applied.Status != router.Done || f.lost.Load() != nil {
+		return applied, err
+	}
+	select {
+	case f.followed <- applied:
+		return applied, nil
+	default:
+	}
+	select {
+	case second := <-f.followed:
+		if len(second.Claimed) > 0 {
+			f.lost.Store(&second)
+			return router.Applied{}, errUnruly
+		}
+	case <-time.After(50 * time.Millisecond): // none was sent
+	}
+	return applied, nil
+}
+
+func TestWhatABatchLeasedIsSentThoughTheAnswerForTheOneBeforeItIsLost(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		for n := range 8 { // each read of the log is of one, whose queue is empty
+			create(t, s, fmt.Sprint("s", n), fmt.Sprint("x.", n))
+			events := make([]router.Event, 512)
+			for i := range events {
+				events[i] = event(t, fmt.Sprint(n, "-", i), fmt.Sprint("x.", n))
+			}
+			for _, a := range s.Append(t.Context(), events) {
+				require.NoError(t, a.Err)
+			}
+		}
+		store, out := &forgetful{Store: s, followed: make(chan router.Applied)}, newSink()
+		start(t, store, out)
+		eventually(t, func() bool { return store.lost.Load() != nil }, "an answer is lost")
+		for _, c := range store.lost.Load().Claimed { // a lease lasts longer than this waits
+			record, err := s.LoadEvents(t.Context(), 0, []router.Position{c.Entry.Position})
+			require.NoError(t, err)
+			name := "s" + record[0].Event.Type()[2:]
+			eventually(t, func() bool { return slices.Contains(out.ids(name), record[0].Event.ID()) }, "it is sent")
+		}
 	})
 }

@@ -119,6 +119,10 @@ func (a *applying) first() <-chan struct{} {
 func (a *applying) land(ctx context.Context) error {
 	f := a.flights[0]
 	<-f.done
+	if f.err != nil && a.isBehind(f) {
+		a.partition.router.failed(ctx, "apply a batch", f.err)
+		f.err, f.applied = nil, Applied{Status: Done, Cursor: f.batch.To, Ready: queuesOf(f.batch)}
+	}
 	if f.err == nil && f.applied.Status == Done {
 		a.flights = a.flights[1:]
 		a.applied(f)
@@ -137,6 +141,16 @@ func (a *applying) land(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// isBehind tells whether the second flight was applied, which it can be only behind the first. What it leased is not lost then, although the first one's answer is.
+func (a *applying) isBehind(first *flight) bool {
+	if len(a.flights) < 2 {
+		return false
+	}
+	second := a.flights[1]
+	<-second.done
+	return second.batch.From == first.batch.To && second.err == nil && second.applied.Status == Done
 }
 
 func (a *applying) landAll(ctx context.Context) error {
