@@ -440,5 +440,7 @@ var listed = []mutation{
 	{"due", "'LIMIT', 0, ARGV[1])", "'LIMIT', 0, 1000)"},
 	{"expire", "'(' .. ARGV[1], 'LIMIT'", "ARGV[1], 'LIMIT'"},
 	{"register", "if ARGV[2] == '' then", "if false then"},
-	{"init", "ARGV[2] == '0' and '1' or ARGV[2]", "'1'"},
+	{"init", "ARGV[3] == '0' and '1' or ARGV[3]", "'1'"},
+	{"init", "format >= tonumber(ARGV[2]) and ", ""},
+	{"init", " and format < tonumber(ARGV[1])", ""},
 }

@@ -23,7 +23,10 @@ import (
 )
 
 // Format is the version of what this program stores. A deployment of another format is refused at start.
-const Format = 2
+const Format = 3
+
+// oldestFormat can be read as it is: what of it is written anew gets the new form. Its programs can't read that.
+const oldestFormat = 2
 
 // MaxPartitions is the highest number of partitions.
 const MaxPartitions = 256
@@ -232,7 +235,7 @@ func (s *Store) chooseDialect(ctx context.Context) error {
 // fix records the format and the number of partitions, or reads what was recorded.
 func (s *Store) fix(ctx context.Context) error {
 	first := partitionKeys(s.config.Namespace, 0)
-	fixed, err := s.run(ctx, s.scripts.Init, []string{first.meta()}, Format, s.config.Partitions)
+	fixed, err := s.run(ctx, s.scripts.Init, []string{first.meta()}, Format, oldestFormat, s.config.Partitions)
 	if err != nil {
 		return fmt.Errorf("read the deployment's format: %w", err)
 	}

@@ -263,6 +263,31 @@ func TestTheNumberOfPartitionsIsFixedAtTheFirstStart(t *testing.T) {
 	})
 }
 
+// A program that is older than what is stored would take it for something else.
+func TestAStoreGoesOnFromTheFormatBeforeAndFromNoOther(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		config := redisstore.Config{URL: "redis://" + addr, Namespace: redistest.Namespace(t)}
+		s, err := redisstore.Open(t.Context(), config)
+		require.NoError(t, err)
+		meta := redisstore.Key(s, "meta")
+		require.NoError(t, s.Close())
+		c := redistest.Client(t, addr)
+		for before, after := range map[string]string{"2": "3", "3": "3", "1": "", "4": "", "x": ""} {
+			require.NoError(t, c.HSet(t.Context(), meta, "format", before).Err())
+			s, err := redisstore.Open(t.Context(), config)
+			if after == "" {
+				require.Equal(t, router.Invalid, router.ErrorCode(err))
+				require.ErrorContains(t, err, fmt.Sprintf("holds format %q", before))
+				after = before
+			} else {
+				require.NoError(t, err)
+				require.NoError(t, s.Close())
+			}
+			require.Equal(t, after, c.HGet(t.Context(), meta, "format").Val())
+		}
+	})
+}
+
 func TestAFullRedisRefusesEventsAndStillDrains(t *testing.T) {
 	server := redistest.Start(t, redistest.MaxMemory(32<<20, "noeviction"))
 	s, err := redisstore.Open(t.Context(), redisstore.Config{URL: server.URL()})
