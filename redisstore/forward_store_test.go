@@ -155,6 +155,9 @@ func TestAnInboxIsAppliedOnceWhicheverReplicaDoesIt(t *testing.T) {
 		require.Equal(t, router.Fenced, merge(other).Status, "the inbox is not applied that far")
 
 		require.Equal(t, router.Applied{Status: router.Done, Cursor: b.End(), Firings: 1}, merge(m))
+		fired, err := s.ReadLog(t.Context(), router.Position{Partition: 1}, 10, 0)
+		require.NoError(t, err)
+		require.NotZero(t, redisstore.Patience(s, fired[len(fired)-1].Position), "the call that fired told of it")
 		require.Equal(t, router.Fenced, merge(m).Status)
 		c := offered(t, trigger, router.Position{MS: past + 7}, 0)
 		forwardTo1(t, s, d.Tokens[1], b.End(), c)

@@ -120,7 +120,7 @@ func (t *tail) forget() {
 // told later.
 func (t *tail) goOn(previous router.Position, firings []router.Record) {
 	t.mu.Lock()
-	if previous.Compare(t.ended) > 0 {
+	if previous.Compare(t.ended) >= 0 {
 		t.ended = previous
 		switch {
 		case t.before.Compare(previous) > 0: // what append stored behind the firings was told sooner
