@@ -109,11 +109,12 @@ func TestWhatABatchLeasedIsSentThoughTheAnswerForTheOneBeforeItIsLost(t *testing
 				eventually(t, func() bool { return store.lost.Load() != nil || len(out.ids(fmt.Sprint("s", n))) == 512 }, "it is sent")
 			}
 		}
-		for _, c := range store.lost.Load().Claimed { // a lease lasts longer than this waits
+		for _, c := range store.lost.Load().Claimed { // not only when its lease ends, after 20 s
 			record, err := s.LoadEvents(t.Context(), 0, []router.Position{c.Entry.Position})
 			require.NoError(t, err)
 			name := "s" + record[0].Event.Type()[2:]
-			eventually(t, func() bool { return slices.Contains(out.ids(name), record[0].Event.ID()) }, "it is sent")
+			sent := func() bool { return slices.Contains(out.ids(name), record[0].Event.ID()) }
+			require.Eventually(t, sent, 10*time.Second, 5*time.Millisecond, "it is sent")
 		}
 	})
 }
