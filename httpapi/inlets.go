@@ -40,6 +40,7 @@ type inlets struct {
 type inlet struct {
 	*source.Inlet
 	source   *router.Source
+	keyed    bool          // what protects it is its path, which ends with the secret
 	limit    *rate.Limiter // nil: none
 	counts   *sourceCounts
 	messages map[messageResult]prometheus.Counter
@@ -99,7 +100,10 @@ func (ins *inlets) ready(src *router.Source) (*inlet, error) {
 	}
 	ins.mu.Lock()
 	defer ins.mu.Unlock()
-	next := &inlet{Inlet: compiled, source: src, limit: newSourceLimiter(src.Rate), counts: &sourceCounts{}, messages: ins.server.metrics.messagesOf(src.Provider)}
+	next := &inlet{
+		Inlet: compiled, source: src, keyed: source.KeyedPath(src.Provider), limit: newSourceLimiter(src.Rate), counts: &sourceCounts{},
+		messages: ins.server.metrics.messagesOf(src.Provider),
+	}
 	if old := ins.all[src.ID]; old != nil {
 		next.counts = old.counts
 		if old.source.Rate == src.Rate {
@@ -112,7 +116,7 @@ func (ins *inlets) ready(src *router.Source) (*inlet, error) {
 
 // opensAt tells whether a path with that behind the source's name leads to the inlet: its key, or nothing where it has none.
 func (in *inlet) opensAt(key string) bool {
-	if source.KeyedPath(in.source.Provider) {
+	if in.keyed {
 		return in.Verify(source.Message{Key: key}, time.Time{}) == nil
 	}
 	return key == ""
