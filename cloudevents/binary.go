@@ -143,7 +143,7 @@ func BodyKind(media router.MediaType, body []byte, text string) router.DataKind 
 	case !media.IsUTF8():
 		return router.BinaryData
 	case media.IsJSON():
-		if jsontext.Value(body).IsValid() && !tooDeep(text) {
+		if (surelyValid(text) || jsontext.Value(body).IsValid()) && !tooDeep(text) {
 			return router.JSONData
 		}
 	case media.Type == "text" && utf8.ValidString(text):

@@ -120,6 +120,18 @@ func (q *quick) end() (more bool, err error) {
 	return false, nil
 }
 
+// surelyValid tells whether a text is one JSON value that quick is sure of.
+func surelyValid(text string) bool {
+	r := readers.Get().(*reader)
+	defer r.release()
+	r.quick.open(text)
+	if _, err := r.quick.value(); err != nil {
+		return false
+	}
+	_, err := r.quick.end()
+	return err == nil
+}
+
 // pass goes past a value of that kind. It tells whether it is sure that it is valid.
 func (q *quick) pass(kind jsontext.Kind) bool {
 	switch kind {

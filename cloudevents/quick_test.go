@@ -5,9 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 
 	"github.com/streamlatch/streamlatch/cloudevents"
+	"github.com/streamlatch/streamlatch/router"
 )
 
 // sameBothWays reads a body quickly and thoroughly, and tells whether the quick way was sure. Then both must have said the same.
@@ -70,6 +72,33 @@ func TestWhatIsNotSurelyValidJSONIsReadThoroughly(t *testing.T) {
 	}
 }
 
+// requireKind holds what a body is taken for against the JSON library.
+func requireKind(t testing.TB, body string) {
+	t.Helper()
+	want := router.BinaryData
+	switch {
+	case body == "":
+		want = router.NoData
+	case jsontext.Value(body).IsValid() && !strings.Contains(body, strings.Repeat("[", 256)): // none lies deeper otherwise
+		want = router.JSONData
+	}
+	media, _ := router.ParseMediaType("application/json")
+	require.Equal(t, want, cloudevents.BodyKind(media, []byte(body), body), "%.100q", body)
+}
+
+func TestABodyIsJSONWhereAllOfItIs(t *testing.T) {
+	for _, s := range badDocuments {
+		for _, body := range []string{s, " " + s + "\r\n", "[" + s + "," + s + "]", s + s, s + ",", s + "\x00", `{"a":` + s + `}`, `{"a":` + s + `,"a":` + s + `}`} {
+			requireKind(t, body)
+		}
+	}
+	for _, s := range badTexts {
+		requireKind(t, s)
+		requireKind(t, `"`+s+`"`)
+		requireKind(t, `{"`+s+`":"`+s+`"}`)
+	}
+}
+
 // FuzzQuickReadsAsThoroughDoes holds the quick way against the thorough one.
 func FuzzQuickReadsAsThoroughDoes(f *testing.F) {
 	f.Add([]byte(typical))
@@ -86,6 +115,9 @@ func FuzzQuickReadsAsThoroughDoes(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, contentType := range []string{cloudevents.StructuredType, cloudevents.BatchType, plainType} {
 			sameBothWays(t, contentType, string(body))
+		}
+		if len(body) < 2*257 { // what is too deep is longer
+			requireKind(t, string(body))
 		}
 	})
 }
