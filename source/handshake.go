@@ -129,7 +129,7 @@ func (in *Inlet) answer(h handshake, challenge string) (Answer, bool) {
 	if len(keys) == 0 || h.answer == crcAnswer && !isToken(challenge) {
 		return Answer{}, false
 	}
-	sum := keys[0].sum("sha256", [][]byte{[]byte(challenge)})
+	sum := newMACs("sha256", keys[0]).sum([]byte(challenge))
 	answer := map[string]string{"response_token": "sha256=" + base64.StdEncoding.EncodeToString(sum)}
 	if h.answer == zoomAnswer {
 		answer = map[string]string{"plainToken": challenge, "encryptedToken": hex.EncodeToString(sum)}

@@ -134,6 +134,7 @@ func addSecret(locks []lock, secret string, f *faults) {
 			continue
 		}
 		locks[i].keys, used = append(locks[i].keys, k), true
+		locks[i].macs = append(locks[i].macs, newMACs(locks[i].hash, k))
 	}
 	if !used {
 		f.add("secret", last)

@@ -73,7 +73,7 @@ func (l lock) signHMAC(m *Message, now time.Time, id string) {
 		m.Query.Set(l.parts[i].text, hex.EncodeToString(sum[:]))
 	}
 	signed, _ := l.signedParts(*m, at) // all headers are there, and a sample is a form where its scheme wants one
-	sum := l.keys[0].sum(l.hash, signed)
+	sum := l.macs[0].sum(signed...)
 	value := l.prefix + hex.EncodeToString(sum)
 	if l.encoding == "base64" {
 		value = l.prefix + base64.StdEncoding.EncodeToString(sum)

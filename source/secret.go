@@ -7,7 +7,9 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"hash"
 	"strings"
+	"sync"
 )
 
 // key is a secret in the form in which a scheme uses it. It can't be compared with ==: the compiler refuses that. It prints masked.
@@ -92,9 +94,19 @@ func sameSecret(given string, k key) bool {
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
+// macs makes HMACs with one key. What is derived from the key is kept for the next one: to derive it takes as long as the HMAC of a short message. Safe for
+// concurrent use.
+type macs struct{ kept sync.Pool } // of hash.Hash
+
+func newMACs(hash string, k key) *macs {
+	return &macs{sync.Pool{New: func() any { return hmac.New(hashOf(hash), k.bytes) }}}
+}
+
 // sum is the HMAC of parts one after the other.
-func (k key) sum(hash string, parts [][]byte) []byte {
-	mac := hmac.New(hashOf(hash), k.bytes)
+func (m *macs) sum(parts ...[]byte) []byte {
+	mac := m.kept.Get().(hash.Hash)
+	defer m.kept.Put(mac)
+	mac.Reset()
 	for _, p := range parts {
 		mac.Write(p)
 	}

@@ -38,6 +38,7 @@ const maxSignatures = 32
 type lock struct {
 	compiled
 	keys       []key
+	macs       []*macs // with the keys, one of each
 	publicKeys []ed25519.PublicKey
 	user       key    // of basic authentication
 	url        string // that is signed, without a query
@@ -211,8 +212,8 @@ func checkDigest(m Message, name string) error {
 // fits tells whether any key fits any signature. All are tried, whichever fits.
 func (l lock) fits(signatures, signed [][]byte) bool {
 	fits := false
-	for _, k := range l.keys {
-		want := k.sum(l.hash, signed)
+	for _, m := range l.macs {
+		want := m.sum(signed...)
 		for _, got := range signatures {
 			fits = hmac.Equal(got, want) || fits
 		}
