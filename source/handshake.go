@@ -19,6 +19,9 @@ type handshake struct {
 	where  [2]string
 	body   string // or the ref of the challenge in the body of a verified message, in which the ref where[0] is where[1]
 	answer answerKind
+
+	plan            plan // where[0] and body made ready, and their numbers in it
+	kind, challenge int
 }
 
 // answerKind is how a challenge is answered.
@@ -74,7 +77,16 @@ func handshakesOf(p provider, own string, f *faults) []handshake {
 		f.addf(handshakeField, "must be one of %s", strings.Join(Handshakes(), ", "))
 		return nil
 	}
-	return all[i : i+1]
+	return []handshake{all[i].ready()}
+}
+
+// ready makes what is read from messages ready. The table has no ill-formed path.
+func (h handshake) ready() handshake {
+	if h.body != "" {
+		h.kind, _ = h.plan.add(h.where[0])
+		h.challenge, _ = h.plan.add(h.body)
+	}
+	return h
 }
 
 // Answer is what a handshake is answered with. It is never anything that a browser would run.
@@ -104,15 +116,9 @@ func (in *Inlet) Challenge(m Message) (Answer, bool) {
 		if h.body == "" || h.method != m.Method {
 			continue
 		}
-		p := plan{}
-		kind, err := p.add(h.where[0])
-		challenge, err2 := p.add(h.body)
-		if err != nil || err2 != nil {
-			continue
-		}
-		v := p.read(m, contentOf(m))
-		if v[kind] == h.where[1] {
-			return in.answer(h, v[challenge])
+		v := h.plan.read(m, contentOf(m))
+		if v[h.kind] == h.where[1] {
+			return in.answer(h, v[h.challenge])
 		}
 	}
 	return Answer{}, false
