@@ -132,7 +132,8 @@ func (s *Server) accept(c call, in *inlet, m source.Message) (router.Event, rout
 // answerReceived answers 202 with what became of the event, as publish does, or with what the source says.
 func (s *Server) answerReceived(c call, reply router.SourceReply, e router.Event, appended router.Appended) {
 	if reply.Status == 0 {
-		body := append(s.appendResults([]byte{'{'}, []router.Event{e}, []router.Appended{appended}), '}', '\n')
+		body := append(make([]byte, 0, 32+resultBytes), '{')
+		body = append(s.appendResults(body, []router.Event{e}, []router.Appended{appended}), '}', '\n')
 		writeBody(c.w, http.StatusAccepted, jsonType, body)
 		return
 	}
