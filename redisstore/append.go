@@ -70,16 +70,28 @@ func failAll(n int, err error) []router.Appended {
 
 // item is one event on its way into the log.
 type item struct {
-	event                          *router.Event // the caller's
-	identity, fingerprint, encoded string
+	event                 *router.Event // the caller's
+	identity, fingerprint string
+	size                  int // of the event, encoded
 }
 
-func newItem(e *router.Event) item {
-	identity, fingerprint := e.DedupeKey(), e.Fingerprint()
-	var both [32]byte
-	copy(both[copy(both[:], identity[:]):], fingerprint[:])
-	text := string(both[:])
-	return item{event: e, identity: text[:16], fingerprint: text[16:], encoded: e.Encode()}
+// newItems makes items of a caller's events. Their identities and fingerprints are parts of one string.
+func newItems(events []router.Event) []item {
+	var text strings.Builder
+	text.Grow(len(events) * (identityBytes + fingerprintBytes))
+	for i := range events {
+		identity, fingerprint := events[i].DedupeKey(), events[i].Fingerprint()
+		text.Write(identity[:])
+		text.Write(fingerprint[:])
+	}
+	items, rest := make([]item, len(events)), text.String()
+	for i := range items {
+		it := &items[i]
+		it.event, it.size = &events[i], events[i].EncodedLen()
+		it.identity, rest = rest[:identityBytes], rest[identityBytes:]
+		it.fingerprint, rest = rest[:fingerprintBytes], rest[fingerprintBytes:]
+	}
+	return items
 }
 
 // pending is what one caller waits for.
@@ -96,10 +108,7 @@ var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struc
 // newPending is given back with release by a caller that has its results.
 func newPending(events []router.Event, since time.Time) *pending {
 	p, _ := pendings.Get().(*pending)
-	p.items, p.results, p.since = make([]item, len(events)), make([]router.Appended, len(events)), since
-	for i := range events {
-		p.items[i] = newItem(&events[i])
-	}
+	p.items, p.results, p.since = newItems(events), make([]router.Appended, len(events)), since
 	return p
 }
 
@@ -273,7 +282,7 @@ func (c *committer) next(patient bool, late <-chan struct{}) (p *pending, ok boo
 
 func (p *pending) bytes() (n int) {
 	for _, it := range p.items {
-		n += len(it.encoded)
+		n += it.size
 	}
 	return n
 }
@@ -304,7 +313,7 @@ func (s *Store) commitAll(ctx context.Context, partition int, batch []*pending) 
 func callSize(items []*item) int {
 	bytes := 0
 	for i, it := range items {
-		bytes += len(it.encoded)
+		bytes += it.size
 		if i == commitEvents || (i > 0 && bytes > commitBytes) {
 			return i
 		}

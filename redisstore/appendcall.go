@@ -25,6 +25,7 @@ func newAppendCall(partition int, items []*item, places []int) *appendCall {
 // What append records of an event under its identity: fingerprint, place in its call, nonce of the call. Under the nonce it records the ID of the call's
 // first event.
 const (
+	identityBytes    = 16
 	fingerprintBytes = 16
 	placeBytes       = 2
 	nonceBytes       = 8

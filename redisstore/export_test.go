@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -74,7 +73,7 @@ func LookAtMemory(ctx context.Context, s *Store) error { return s.lookAtMemory(c
 func CallSizes(sizes []int) (calls []int) {
 	items := make([]*item, len(sizes))
 	for i, size := range sizes {
-		items[i] = &item{encoded: strings.Repeat("x", size)}
+		items[i] = &item{size: size}
 	}
 	for len(items) > 0 {
 		n := callSize(items)
@@ -105,7 +104,7 @@ func (g Gathering) Call(before int) int { return len(g.c.gather(<-g.c.queue, wor
 func Entry(events ...router.Event) string {
 	items := make([]*item, len(events))
 	for i, e := range events {
-		items[i] = &item{encoded: e.Encode()}
+		items[i] = &item{event: &e, size: e.EncodedLen()}
 	}
 	return newGroup(items).bytes
 }

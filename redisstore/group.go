@@ -48,7 +48,7 @@ func groupsOf(items []*item) []group {
 func groupSize(items []*item) int {
 	bytes := 0
 	for i, it := range items {
-		bytes += len(it.encoded)
+		bytes += it.size
 		if i == groupEvents || (i > 0 && bytes > groupBytes) {
 			return i
 		}
@@ -59,15 +59,15 @@ func groupSize(items []*item) int {
 func newGroup(items []*item) group {
 	size := 1 + binary.MaxVarintLen64
 	for _, it := range items {
-		size += binary.MaxVarintLen32 + len(it.encoded)
+		size += binary.MaxVarintLen32 + it.size
 	}
 	var b strings.Builder
 	b.Grow(size)
 	b.WriteByte(groupVersion)
 	writeVarint(&b, len(items))
 	for _, it := range items {
-		writeVarint(&b, len(it.encoded))
-		b.WriteString(it.encoded)
+		writeVarint(&b, it.size)
+		it.event.EncodeTo(&b)
 	}
 	return group{count: len(items), bytes: b.String()}
 }

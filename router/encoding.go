@@ -20,24 +20,29 @@ const encodingVersion = 1
 //	data
 func (e Event) Encode() string {
 	var b strings.Builder
-	b.Grow(e.encodedLen())
-	b.WriteByte(encodingVersion)
-	b.WriteByte(byte(e.fields().DataKind))
-	for _, s := range []string{e.fields().ID, e.fields().Source, e.fields().Type, e.fields().Subject, e.fields().Time, e.fields().DataContentType, e.fields().DataSchema} {
-		writeText(&b, s)
-	}
-	writeNumber(&b, len(e.fields().Extensions))
-	for _, x := range e.fields().Extensions {
-		b.WriteByte(byte(x.Kind))
-		writeText(&b, x.Name)
-		writeText(&b, x.Value)
-	}
-	writeText(&b, e.fields().Data)
+	b.Grow(e.EncodedLen())
+	e.EncodeTo(&b)
 	return b.String()
 }
 
-// encodedLen is the number of bytes that Encode gives.
-func (e Event) encodedLen() int {
+// EncodeTo writes what Encode gives.
+func (e Event) EncodeTo(b *strings.Builder) {
+	b.WriteByte(encodingVersion)
+	b.WriteByte(byte(e.fields().DataKind))
+	for _, s := range []string{e.fields().ID, e.fields().Source, e.fields().Type, e.fields().Subject, e.fields().Time, e.fields().DataContentType, e.fields().DataSchema} {
+		writeText(b, s)
+	}
+	writeNumber(b, len(e.fields().Extensions))
+	for _, x := range e.fields().Extensions {
+		b.WriteByte(byte(x.Kind))
+		writeText(b, x.Name)
+		writeText(b, x.Value)
+	}
+	writeText(b, e.fields().Data)
+}
+
+// EncodedLen is the number of bytes that Encode gives.
+func (e Event) EncodedLen() int {
 	n := 2 + textLen(e.fields().ID) + textLen(e.fields().Source) + textLen(e.fields().Type) + textLen(e.fields().Subject) + textLen(e.fields().Time) +
 		textLen(e.fields().DataContentType) + textLen(e.fields().DataSchema) + numberLen(len(e.fields().Extensions)) + textLen(e.fields().Data)
 	for _, x := range e.fields().Extensions {

@@ -20,13 +20,15 @@ const (
 
 // PartitionKey is what decides the event's partition: the extension partitionkey, else the subject, else source and id together.
 func (e Event) PartitionKey() string {
-	if x, ok := e.Extension(PartitionKeyExtension); ok && x.Value != "" {
-		return x.Value
+	return string(e.appendPartitionKey(nil))
+}
+
+func (e Event) appendPartitionKey(b []byte) []byte {
+	if key := e.OrderKey(); key != "" {
+		return append(b, key...)
 	}
-	if e.fields().Subject != "" {
-		return e.fields().Subject
-	}
-	return strconv.Itoa(len(e.fields().Source)) + ":" + e.fields().Source + e.fields().ID
+	b = strconv.AppendInt(b, int64(len(e.Source())), 10)
+	return append(append(append(b, ':'), e.Source()...), e.ID()...)
 }
 
 // OrderKey is what an ordered subscription keeps in order: events with the same extension partitionkey, else with the same subject, else those that have neither.
@@ -50,17 +52,18 @@ func (e Event) Partition(n int) int {
 	if n <= 1 {
 		return 0
 	}
-	sum := sha256.Sum256([]byte(e.PartitionKey()))
+	var small [512]byte
+	sum := sha256.Sum256(e.appendPartitionKey(small[:0]))
 	return int(binary.BigEndian.Uint64(sum[:8]) % uint64(n))
 }
 
 // DedupeKey identifies what a publisher may send only once within the dedupe window: source, id and partition key.
 func (e Event) DedupeKey() [16]byte {
-	var small [512]byte
+	var small, key [512]byte
 	b := small[:0]
 	b = appendText(b, e.fields().Source)
 	b = appendText(b, e.fields().ID)
-	b = appendText(b, e.PartitionKey())
+	b = appendText(b, e.appendPartitionKey(key[:0]))
 	return shortHash(b)
 }
 
@@ -89,7 +92,7 @@ func (e Event) Fingerprint() [16]byte {
 }
 
 // appendText appends a string with its length before it, so that no two lists of strings give the same bytes.
-func appendText(b []byte, s string) []byte {
+func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 

@@ -275,7 +275,7 @@ func (b *feedBatch) size() int {
 func (b *feedBatch) learn(records []Record) {
 	bytes := 0
 	for _, r := range records {
-		bytes += r.Event.encodedLen() + len(r.Raw)
+		bytes += r.Event.EncodedLen() + len(r.Raw)
 	}
 	if bytes > 0 {
 		b.next = min(max(1, feedBatchBytes*len(records)/bytes), 2*b.size(), b.most)

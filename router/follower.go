@@ -247,7 +247,7 @@ func (fo *Follower) push(partition int, records []Record) {
 
 // put buffers a record, if there is room.
 func (fo *Follower) put(r Record) bool {
-	size := r.Event.encodedLen()
+	size := r.Event.EncodedLen()
 	if len(fo.queue) >= fo.feed.cfg.Buffer || len(fo.queue) > 0 && fo.bytes+size > fo.feed.cfg.BufferBytes {
 		return false
 	}

@@ -288,7 +288,7 @@ func newForwardBuilder(b *Batch, s *snapshot) *forwardBuilder {
 
 // add adds an offer; false: the batch has no room for it.
 func (b *forwardBuilder) add(record Record, o *matchedOffer) bool {
-	size := record.Event.encodedLen()
+	size := record.Event.EncodedLen()
 	if b.offers == 0 || size > b.bytes && b.offers < batchOffers {
 		return false
 	}

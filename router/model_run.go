@@ -285,7 +285,7 @@ func (r *modelRun) firing(o *Occurrence) *firing {
 		f.joined = append(f.joined, joinedEvent{leaf: t.Leaves[ref.Leaf].Name, position: ref.Position, event: e, id: e.ID(), source: e.Source()})
 		f.hops = max(f.hops, e.Hops()+1)
 		if !counted[ref.Position] {
-			bytes, counted[ref.Position] = bytes+e.encodedLen(), true
+			bytes, counted[ref.Position] = bytes+e.EncodedLen(), true
 		}
 	}
 	switch {

@@ -109,7 +109,7 @@ func (p *Partial) release(c *CompiledTrigger) {
 // bytes is the size of the recorded events, encoded.
 func (p *Partial) bytes() (n int) {
 	for _, e := range p.Events {
-		n += e.encodedLen()
+		n += e.EncodedLen()
 	}
 	return n
 }

@@ -18,7 +18,7 @@ func newWorkBuilder(w *TriggerWork, offers int) workBuilder {
 // add adds what an event has for a trigger; false: the call has no room for it.
 func (b *workBuilder) add(record Record, o *matchedOffer) bool {
 	trigger, known := b.triggers[o.trigger.ID]
-	size := record.Event.encodedLen()
+	size := record.Event.EncodedLen()
 	first := len(b.work.Events) == 0
 	again := !first && b.work.Events[len(b.work.Events)-1].Position == record.Position
 	if b.offers == 0 || !known && len(b.triggers) == batchTriggers || !again && !first && size > b.bytes {
