@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +19,9 @@ const (
 	// In a stream of requests larger calls cost less an event. Callers that come singly are not held up.
 	gatherAbove = 16
 	gatherTime  = time.Millisecond // at most
+
+	// A call takes all lanes, so that the next one gathers meanwhile, or one where it is full and nothing is gained by waiting: then Redis has the next one at hand.
+	commitLanes = 2
 
 	commitBudget = 5 * time.Second
 	appendBudget = 2 * commitBudget // for a caller, who may have to wait for the commits of others
@@ -125,161 +127,6 @@ func (p *pending) fail(err error) {
 	p.done <- struct{}{}
 }
 
-// committer gathers the events of concurrent callers into few script calls (group commit). Whatever is handed to it gets its results within
-// appendBudget, about.
-type committer struct {
-	store     *Store
-	partition int
-	ctx       context.Context
-	stop      context.CancelFunc
-	worker    sync.WaitGroup
-
-	mu     sync.RWMutex // held for reading while something is handed over
-	closed bool
-	queue  chan *pending
-}
-
-func newCommitter(s *Store, partition int) *committer {
-	c := &committer{store: s, partition: partition, queue: make(chan *pending, commitEvents)}
-	c.ctx, c.stop = context.WithCancel(context.Background())
-	c.worker.Go(c.work)
-	return c
-}
-
-// close fails what is not under way, and returns when nothing is.
-func (c *committer) close() {
-	c.stop()
-	c.mu.Lock()
-	if !c.closed {
-		c.closed = true
-		close(c.queue)
-	}
-	c.mu.Unlock()
-	c.worker.Wait()
-}
-
-// commit hands events to the worker and waits for what became of them.
-func (c *committer) commit(ctx context.Context, events []router.Event) []router.Appended {
-	since := time.Now()
-	if len(events) <= commitEvents {
-		return c.commitSome(ctx, events, since)
-	}
-	results := make([]router.Appended, 0, len(events))
-	for some := range slices.Chunk(events, commitEvents) {
-		results = append(results, c.commitSome(ctx, some, since)...)
-	}
-	return results
-}
-
-// commitSome hands over what goes into one call, for a caller who has waited since that time.
-func (c *committer) commitSome(ctx context.Context, events []router.Event, since time.Time) []router.Appended {
-	p := newPending(events, since)
-	if err := c.handOver(ctx, p); err != nil {
-		return failAll(len(events), err)
-	}
-	if ctx.Done() == nil {
-		<-p.done
-	} else {
-		select {
-		case <-p.done:
-		case <-ctx.Done():
-			return failAll(len(events), unavailable(context.Cause(ctx), "wait for the log"))
-		}
-	}
-	results := p.results
-	p.release()
-	return results
-}
-
-func (c *committer) handOver(ctx context.Context, p *pending) error {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.closed {
-		return unavailable(errClosed, "append")
-	}
-	select {
-	case c.queue <- p:
-		return nil
-	default:
-	}
-	select {
-	case c.queue <- p:
-		return nil
-	case <-ctx.Done():
-		return unavailable(context.Cause(ctx), "wait for the log")
-	}
-}
-
-var (
-	errClosed      = errors.New("the store is closed")
-	errUnconfirmed = errors.New("Redis did not confirm the events in time")
-)
-
-func (c *committer) work() {
-	callers := 0
-	for first := range c.queue {
-		batch := c.gather(first, worthACall(callers))
-		callers = len(batch)
-		c.store.commitAll(c.ctx, c.partition, c.inTime(batch))
-	}
-}
-
-// worthACall is how many callers are worth a call behind one that had so many. Of callers that each wait for their answer, nearly as many come again while that
-// one is under way, so that waiting for them leaves no processor idle; a pause of fixed length would.
-func worthACall(before int) int {
-	if before <= gatherAbove {
-		return 1
-	}
-	return before * 3 / 4
-}
-
-// inTime leaves out those that have waited so long that their callers would have to wait too long in all.
-func (c *committer) inTime(batch []*pending) []*pending {
-	latest := time.Now().Add(commitBudget - appendBudget)
-	return slices.DeleteFunc(batch, func(p *pending) bool {
-		late := p.since.Before(latest)
-		if late {
-			p.fail(unavailable(errUnconfirmed, "wait for the log"))
-		}
-		return late
-	})
-}
-
-// gather takes what waits at this moment, up to a batch. Where those are fewer callers than would be enough, it waits for more, for gatherTime in all.
-func (c *committer) gather(first *pending, enough int) []*pending {
-	late := c.ctx.Done()
-	if enough > 1 {
-		waiting, cancel := context.WithTimeout(c.ctx, gatherTime)
-		defer cancel()
-		late = waiting.Done()
-	}
-	batch, events, bytes := []*pending{first}, len(first.items), first.bytes()
-	for events < commitEvents && bytes < commitBytes {
-		p, ok := c.next(len(batch) < enough, late)
-		if !ok {
-			break
-		}
-		batch, events, bytes = append(batch, p), events+len(p.items), bytes+p.bytes()
-	}
-	return batch
-}
-
-// next takes who waits, or, with patience, who comes before it is late.
-func (c *committer) next(patient bool, late <-chan struct{}) (p *pending, ok bool) {
-	if patient {
-		select {
-		case p, ok = <-c.queue:
-			return p, ok
-		case <-late:
-		}
-	}
-	select {
-	case p, ok = <-c.queue:
-	default:
-	}
-	return p, ok
-}
-
 func (p *pending) bytes() (n int) {
 	for _, it := range p.items {
 		n += it.size
@@ -287,12 +134,12 @@ func (p *pending) bytes() (n int) {
 	return n
 }
 
-// commitAll stores a batch, in as many calls as its size asks for, and tells each caller, within commitBudget.
-func (s *Store) commitAll(ctx context.Context, partition int, batch []*pending) {
+// commitAll stores what callers have handed over, in as many calls as its size asks for, and tells each of them, within commitBudget. It calls stored before it tells them.
+func (s *Store) commitAll(ctx context.Context, partition int, callers []*pending, stored func()) {
 	ctx, cancel := context.WithTimeoutCause(ctx, commitBudget, errUnconfirmed)
 	defer cancel()
 	var items []*item
-	for _, p := range batch {
+	for _, p := range callers {
 		for i := range p.items {
 			items = append(items, &p.items[i])
 		}
@@ -303,7 +150,8 @@ func (s *Store) commitAll(ctx context.Context, partition int, batch []*pending) 
 		results = append(results, s.commitSome(ctx, partition, items[:n])...)
 		items = items[n:]
 	}
-	for _, p := range batch {
+	stored()
+	for _, p := range callers {
 		results = results[copy(p.results, results):]
 		p.done <- struct{}{}
 	}

@@ -87,7 +87,7 @@ type Gathering struct{ c *committer }
 
 // NewGathering makes one that closes when ctx ends.
 func NewGathering(ctx context.Context) Gathering {
-	return Gathering{&committer{ctx: ctx, queue: make(chan *pending, commitEvents)}}
+	return Gathering{makeCommitter(ctx)}
 }
 
 // Come lets callers come.
@@ -98,7 +98,10 @@ func (g Gathering) Come(callers int) {
 }
 
 // Call returns how many callers go into the next call, behind one that had so many.
-func (g Gathering) Call(before int) int { return len(g.c.gather(<-g.c.queue, worthACall(before))) }
+func (g Gathering) Call(before int) int {
+	b, _ := g.c.gather(<-g.c.queue, worthACall(before))
+	return len(b.callers)
+}
 
 // Entry is what stands in the log for events that are stored together.
 func Entry(events ...router.Event) string {

@@ -56,8 +56,8 @@ func (t *tail) add(previous router.Position, records []router.Record) {
 	run := newTailRun(records)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if run.end().Compare(t.ended) <= 0 {
-		return // it was told too late
+	if run.end().Compare(t.ended) <= 0 || run.end().Compare(t.before) <= 0 {
+		return // it was told too late: what stands behind it is known
 	}
 	t.push(previous, run)
 }
