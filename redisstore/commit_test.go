@@ -104,17 +104,73 @@ func TestBehindALargeCallTheNextOneWaitsUntilItIsWorthIt(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				g := redisstore.NewGathering(ctx)
-				g.Come(c.waiting)
+				g.Come(c.waiting, 1)
 				if c.gone {
 					cancel()
 				}
-				time.AfterFunc(300*time.Microsecond, func() { g.Come(c.coming) })
+				time.AfterFunc(300*time.Microsecond, func() { g.Come(c.coming, 1) })
 				began := time.Now()
-				require.Equal(t, c.callers, g.Call(c.before))
+				callers, _ := g.Call(c.before)
+				require.Equal(t, c.callers, callers)
 				require.Equal(t, c.after, time.Since(began))
 			})
 		})
 	}
+}
+
+func TestAFullCallGoesBesideAnotherOneAndOthersGoAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := redisstore.NewGathering(t.Context())
+		ends := make(chan func(), 1)
+		call := func(callers int) { // so many are in it when it goes
+			go func() {
+				n, end := g.Call(1)
+				require.Equal(t, callers, n)
+				ends <- end
+			}()
+		}
+		gone := func() (end func()) { // nil: the call has to wait
+			synctest.Wait()
+			select {
+			case end = <-ends:
+			default:
+			}
+			return end
+		}
+
+		g.Come(1, 1)
+		call(1)
+		small := gone()
+		require.NotNil(t, small)
+		g.Come(1, 1000)
+		call(1)
+		require.Nil(t, gone(), "a full one behind a small one")
+		small()
+		first := gone()
+		require.NotNil(t, first)
+
+		g.Come(10, 100)
+		call(10)
+		second := gone()
+		require.NotNil(t, second, "a full one beside a full one")
+		g.Come(1, 1000)
+		call(1)
+		require.Nil(t, gone(), "a third one")
+		first()
+		third := gone()
+		require.NotNil(t, third)
+		second()
+
+		g.Come(2, 1)
+		call(5)
+		require.Nil(t, gone(), "a small one behind a full one")
+		g.Come(3, 1)
+		require.Nil(t, gone())
+		third()
+		last := gone()
+		require.NotNil(t, last, "a small one, with who has come meanwhile")
+		last()
+	})
 }
 
 func TestManyEventsOfOneCallerGoInBoundedCallsAndKeepTheirOrder(t *testing.T) {

@@ -90,17 +90,17 @@ func NewGathering(ctx context.Context) Gathering {
 	return Gathering{makeCommitter(ctx)}
 }
 
-// Come lets callers come.
-func (g Gathering) Come(callers int) {
+// Come lets callers come, each with that many events.
+func (g Gathering) Come(callers, events int) {
 	for range callers {
-		g.c.queue <- &pending{items: make([]item, 1)}
+		g.c.queue <- &pending{items: make([]item, events)}
 	}
 }
 
-// Call returns how many callers go into the next call, behind one that had so many.
-func (g Gathering) Call(before int) int {
-	b, _ := g.c.gather(<-g.c.queue, worthACall(before))
-	return len(b.callers)
+// Call returns, when it can be made, how many callers go into the next call, behind one that had so many, and a function that ends the call.
+func (g Gathering) Call(before int) (callers int, end func()) {
+	b, lanes := g.c.gather(<-g.c.queue, worthACall(before))
+	return len(b.callers), func() { g.c.leave(lanes) }
 }
 
 // Entry is what stands in the log for events that are stored together.
