@@ -122,9 +122,9 @@ func TestAFullCallGoesBesideAnotherOneAndOthersGoAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := redisstore.NewGathering(t.Context())
 		ends := make(chan func(), 1)
-		call := func(callers int) { // so many are in it when it goes
+		call := func(before, callers int) { // so many are in it when it goes
 			go func() {
-				n, end := g.Call(1)
+				n, end := g.Call(before)
 				require.Equal(t, callers, n)
 				ends <- end
 			}()
@@ -139,22 +139,22 @@ func TestAFullCallGoesBesideAnotherOneAndOthersGoAlone(t *testing.T) {
 		}
 
 		g.Come(1, 1)
-		call(1)
+		call(1, 1)
 		small := gone()
 		require.NotNil(t, small)
 		g.Come(1, 1000)
-		call(1)
+		call(1, 1)
 		require.Nil(t, gone(), "a full one behind a small one")
 		small()
 		first := gone()
 		require.NotNil(t, first)
 
 		g.Come(10, 100)
-		call(10)
+		call(1, 10)
 		second := gone()
 		require.NotNil(t, second, "a full one beside a full one")
 		g.Come(1, 1000)
-		call(1)
+		call(1, 1)
 		require.Nil(t, gone(), "a third one")
 		first()
 		third := gone()
@@ -162,7 +162,7 @@ func TestAFullCallGoesBesideAnotherOneAndOthersGoAlone(t *testing.T) {
 		second()
 
 		g.Come(2, 1)
-		call(5)
+		call(1, 5)
 		require.Nil(t, gone(), "a small one behind a full one")
 		g.Come(3, 1)
 		require.Nil(t, gone())
@@ -170,6 +170,19 @@ func TestAFullCallGoesBesideAnotherOneAndOthersGoAlone(t *testing.T) {
 		last := gone()
 		require.NotNil(t, last, "a small one, with who has come meanwhile")
 		last()
+
+		g.Come(1, 1)
+		call(40, 2)
+		require.Nil(t, gone(), "a small one that waits for more")
+		g.Come(1, 999)
+		full := gone()
+		require.NotNil(t, full, "it is full now")
+		g.Come(1, 1000)
+		call(1, 1)
+		beside := gone()
+		require.NotNil(t, beside)
+		full()
+		beside()
 	})
 }
 

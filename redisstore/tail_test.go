@@ -98,6 +98,19 @@ func TestATailGoesOnBehindAFiring(t *testing.T) {
 	require.Len(t, tail.After(at(9), 10), 1)
 }
 
+// Of two calls of append that are under way at a time, the first one's answer may come last.
+func TestWhatATailIsToldLateDoesNotReplaceWhatStandsBehindIt(t *testing.T) {
+	var tail redisstore.Tail
+	at := func(n int) router.Position { return router.Position{MS: int64(n)} }
+	add := func(n int) { tail.Add(at(n-1), []router.Record{{Position: at(n), Event: event(t, "a", "x.y")}}) }
+	add(2)
+	add(1)
+	require.Zero(t, tail.Patience(at(1)), "there is more")
+	require.Len(t, tail.After(at(1), 10), 1)
+	add(3)
+	require.Len(t, tail.After(at(1), 10), 2)
+}
+
 // A firing stands behind what this process appended, and nobody may wait for that to grow.
 func TestWhatATriggerFiresIsReadAtOnce(t *testing.T) {
 	eachLab(t, func(t *testing.T, l *lab) {
