@@ -99,6 +99,7 @@ func newItems(events []router.Event) []item {
 // pending is what one caller waits for.
 type pending struct {
 	items   []item
+	bytes   int // of all
 	results []router.Appended
 	since   time.Time
 	done    chan struct{} // gets one token when the results are there
@@ -111,6 +112,10 @@ var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struc
 func newPending(events []router.Event, since time.Time) *pending {
 	p, _ := pendings.Get().(*pending)
 	p.items, p.results, p.since = newItems(events), make([]router.Appended, len(events)), since
+	p.bytes = 0
+	for i := range p.items {
+		p.bytes += p.items[i].size
+	}
 	return p
 }
 
@@ -125,13 +130,6 @@ func (p *pending) fail(err error) {
 		p.results[i].Err = err
 	}
 	p.done <- struct{}{}
-}
-
-func (p *pending) bytes() (n int) {
-	for _, it := range p.items {
-		n += it.size
-	}
-	return n
 }
 
 // commitAll stores what callers have handed over, in as many calls as its size asks for, and tells each of them, within commitBudget. It calls stored before it tells them.

@@ -86,32 +86,39 @@ func TestConcurrentAppendsShareCalls(t *testing.T) {
 func TestBehindALargeCallTheNextOneWaitsUntilItIsWorthIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, waiting, coming int
-		gone                    bool // the store is being closed
 		callers                 int
 		after                   time.Duration
 	}{
-		"callers that come singly":     {before: 1, waiting: 1, callers: 1},
-		"a small call before":          {before: 16, waiting: 1, coming: 20, callers: 1},
-		"enough of them wait":          {before: 40, waiting: 30, coming: 20, callers: 30},
-		"all that wait are taken":      {before: 40, waiting: 39, callers: 39},
-		"enough of them come":          {before: 40, waiting: 10, coming: 20, callers: 30, after: 300 * time.Microsecond},
-		"too few come":                 {before: 40, waiting: 10, coming: 19, callers: 29, after: time.Millisecond},
-		"nobody comes":                 {before: 40, waiting: 10, callers: 10, after: time.Millisecond},
-		"nobody is waited for at last": {before: 40, waiting: 10, gone: true, callers: 10},
+		"callers that come singly": {before: 1, waiting: 1, callers: 1},
+		"a small call before":      {before: 16, waiting: 1, coming: 20, callers: 1},
+		"enough of them wait":      {before: 40, waiting: 30, coming: 20, callers: 30},
+		"all that wait are taken":  {before: 40, waiting: 39, callers: 39},
+		"enough of them come":      {before: 40, waiting: 10, coming: 20, callers: 30, after: 300 * time.Microsecond},
+		"nobody waits at first":    {before: 40, waiting: 0, coming: 30, callers: 30, after: 300 * time.Microsecond},
+		"too few come":             {before: 40, waiting: 10, coming: 19, callers: 29, after: time.Millisecond},
+		"nobody comes":             {before: 40, waiting: 10, callers: 10, after: time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				g := redisstore.NewGathering(ctx)
-				g.Come(c.waiting, 1)
-				if c.gone {
-					cancel()
-				}
-				time.AfterFunc(300*time.Microsecond, func() { g.Come(c.coming, 1) })
+				g := redisstore.NewGathering()
+				defer g.Close()
+				come := func(callers int) { require.NoError(t, g.Come(callers, 1)) }
+				come(1)
+				(<-g.Calls()).End() // a call of one, behind which the next one starts at once
+				synctest.Wait()
+				come(1)
+				first := <-g.Calls()
+				come(c.before)
+				first.End()
+				large := <-g.Calls()
+				require.Equal(t, c.before, large.Callers)
+				come(c.waiting)
+				time.AfterFunc(300*time.Microsecond, func() { come(c.coming) })
 				began := time.Now()
-				callers, _ := g.Call(c.before)
-				require.Equal(t, c.callers, callers)
+				large.End()
+				next := <-g.Calls()
+				defer next.End()
+				require.Equal(t, c.callers, next.Callers)
 				require.Equal(t, c.after, time.Since(began))
 			})
 		})
@@ -120,69 +127,64 @@ func TestBehindALargeCallTheNextOneWaitsUntilItIsWorthIt(t *testing.T) {
 
 func TestAFullCallGoesBesideAnotherOneAndOthersGoAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := redisstore.NewGathering(t.Context())
-		ends := make(chan func(), 1)
-		call := func(before, callers int) { // so many are in it when it goes
-			go func() {
-				n, end := g.Call(before)
-				require.Equal(t, callers, n)
-				ends <- end
-			}()
+		g := redisstore.NewGathering()
+		defer g.Close()
+		come := func(callers, events int) { require.NoError(t, g.Come(callers, events)) }
+		started := func(callers int) redisstore.Call {
+			call := <-g.Calls()
+			require.Equal(t, callers, call.Callers)
+			return call
 		}
-		gone := func() (end func()) { // nil: the call has to wait
+		none := func(why string) {
 			synctest.Wait()
-			select {
-			case end = <-ends:
-			default:
-			}
-			return end
+			require.Empty(t, g.Calls(), why)
 		}
 
-		g.Come(1, 1)
-		call(1, 1)
-		small := gone()
-		require.NotNil(t, small)
-		g.Come(1, 1000)
-		call(1, 1)
-		require.Nil(t, gone(), "a full one behind a small one")
-		small()
-		first := gone()
-		require.NotNil(t, first)
+		come(1, 1)
+		small := started(1)
+		come(1, 1000)
+		none("a full one behind a small one")
+		small.End()
+		first := started(1)
 
-		g.Come(10, 100)
-		call(1, 10)
-		second := gone()
-		require.NotNil(t, second, "a full one beside a full one")
-		g.Come(1, 1000)
-		call(1, 1)
-		require.Nil(t, gone(), "a third one")
-		first()
-		third := gone()
-		require.NotNil(t, third)
-		second()
+		come(10, 100)
+		second := started(10)
+		come(1, 1000)
+		none("a third one")
+		first.End()
+		third := started(1)
 
-		g.Come(2, 1)
-		call(1, 5)
-		require.Nil(t, gone(), "a small one behind a full one")
-		g.Come(3, 1)
-		require.Nil(t, gone())
-		third()
-		last := gone()
-		require.NotNil(t, last, "a small one, with who has come meanwhile")
-		last()
+		come(2, 1)
+		second.End()
+		none("a small one beside a full one")
+		come(3, 1)
+		third.End()
+		started(5).End()
+	})
+}
 
-		g.Come(1, 1)
-		call(40, 2)
-		require.Nil(t, gone(), "a small one that waits for more")
-		g.Come(1, 999)
-		full := gone()
-		require.NotNil(t, full, "it is full now")
-		g.Come(1, 1000)
-		call(1, 1)
-		beside := gone()
-		require.NotNil(t, beside)
-		full()
-		beside()
+func TestWhoWaitsWhenAStoreIsClosedIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := redisstore.NewGathering()
+		require.NoError(t, g.Come(1, 1))
+		call := <-g.Calls()
+		require.NoError(t, g.Come(3, 1))
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			g.Close()
+		}()
+		synctest.Wait()
+		require.Error(t, g.Come(1, 1))
+		select {
+		case <-closed:
+			require.Fail(t, "a call is under way")
+		default:
+		}
+		call.End()
+		<-closed
+		require.Empty(t, g.Calls())
+		require.Equal(t, 3, g.Failed())
 	})
 }
 

@@ -12,29 +12,29 @@ import (
 
 // committer gathers the events of concurrent callers into few script calls (group commit). Whatever is handed to it gets its results within
 // appendBudget, about.
+//
+// Callers join those who wait. A call goes as soon as there is a way for it and it is worth it, started by whoever makes that so: who joins, a call that ends, or
+// the timer of those who wait for more. Nobody is woken for less. Safe for concurrent use.
 type committer struct {
-	store     *Store
-	partition int
-	ctx       context.Context
-	stop      context.CancelFunc
-	worker    sync.WaitGroup
-	lanes     chan struct{} // holds a token for each lane that is taken
+	store func(ctx context.Context, callers []*pending, stored func()) // stores, calls stored, and tells the callers
+	ctx   context.Context
+	stop  context.CancelFunc
+	calls sync.WaitGroup
 
-	mu     sync.RWMutex // held for reading while something is handed over
-	closed bool
-	queue  chan *pending
+	mu       sync.Mutex // guards what follows
+	waiting  batch
+	lanes    int // that calls under way have taken
+	before   int // callers of the last call
+	patience *time.Timer
+	patient  bool // the timer runs
+	closed   bool
 }
 
-func newCommitter(s *Store, partition int) *committer {
-	c := makeCommitter(context.Background())
-	c.store, c.partition = s, partition
-	c.worker.Go(c.work)
-	return c
-}
-
-func makeCommitter(ctx context.Context) *committer {
-	c := &committer{lanes: make(chan struct{}, commitLanes), queue: make(chan *pending, commitEvents)}
-	c.ctx, c.stop = context.WithCancel(ctx)
+func newCommitter(store func(context.Context, []*pending, func())) *committer {
+	c := &committer{store: store}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.patience = time.AfterFunc(time.Hour, c.waitNoLonger)
+	c.patience.Stop()
 	return c
 }
 
@@ -42,15 +42,18 @@ func makeCommitter(ctx context.Context) *committer {
 func (c *committer) close() {
 	c.stop()
 	c.mu.Lock()
-	if !c.closed {
-		c.closed = true
-		close(c.queue)
-	}
+	c.closed = true
+	left := c.waiting.callers
+	c.waiting = batch{}
+	c.endPatience()
 	c.mu.Unlock()
-	c.worker.Wait()
+	for _, p := range left {
+		p.fail(unavailable(errClosed, "append"))
+	}
+	c.calls.Wait()
 }
 
-// commit hands events to the worker and waits for what became of them.
+// commit has events stored and waits for what became of them.
 func (c *committer) commit(ctx context.Context, events []router.Event) []router.Appended {
 	since := time.Now()
 	if len(events) <= commitEvents {
@@ -63,10 +66,10 @@ func (c *committer) commit(ctx context.Context, events []router.Event) []router.
 	return results
 }
 
-// commitSome hands over what goes into one call, for a caller who has waited since that time.
+// commitSome commits what goes into one call, for a caller who has waited since that time.
 func (c *committer) commitSome(ctx context.Context, events []router.Event, since time.Time) []router.Appended {
 	p := newPending(events, since)
-	if err := c.handOver(ctx, p); err != nil {
+	if err := c.join(p); err != nil {
 		return failAll(len(events), err)
 	}
 	if ctx.Done() == nil {
@@ -83,38 +86,72 @@ func (c *committer) commitSome(ctx context.Context, events []router.Event, since
 	return results
 }
 
-func (c *committer) handOver(ctx context.Context, p *pending) error {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.closed {
-		return unavailable(errClosed, "append")
-	}
-	select {
-	case c.queue <- p:
-		return nil
-	default:
-	}
-	select {
-	case c.queue <- p:
-		return nil
-	case <-ctx.Done():
-		return unavailable(context.Cause(ctx), "wait for the log")
-	}
-}
-
 var (
 	errClosed      = errors.New("the store is closed")
 	errUnconfirmed = errors.New("Redis did not confirm the events in time")
 )
 
-func (c *committer) work() {
-	callers := 0
-	for first := range c.queue {
-		b, lanes := c.gather(first, worthACall(callers))
-		callers = len(b.callers)
-		c.worker.Go(func() {
-			c.store.commitAll(c.ctx, c.partition, c.inTime(b.callers), func() { c.leave(lanes) })
+// join adds a caller to those who wait.
+func (c *committer) join(p *pending) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return unavailable(errClosed, "append")
+	}
+	c.waiting.add(p)
+	c.start(worthACall(c.before))
+	return nil
+}
+
+// leave says that a call does not need its lanes any more.
+func (c *committer) leave(lanes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lanes -= lanes
+	c.start(worthACall(c.before))
+}
+
+// waitNoLonger is called by the timer.
+func (c *committer) waitNoLonger() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.patient {
+		c.patient = false
+		c.start(1)
+	}
+}
+
+// start starts the calls that can go: full ones while there is a lane, and another one when there is nothing else under way, which takes all lanes. Where it has fewer
+// callers then than would be enough, it waits for more, for gatherTime at most.
+func (c *committer) start(enough int) {
+	for len(c.waiting.callers) > 0 {
+		lanes := commitLanes
+		if c.waiting.full() {
+			lanes = 1
+		}
+		switch {
+		case c.lanes+lanes > commitLanes:
+			return
+		case lanes > 1 && len(c.waiting.callers) < enough:
+			if !c.patient {
+				c.patient = true
+				c.patience.Reset(gatherTime)
+			}
+			return
+		}
+		c.endPatience()
+		callers := c.waiting.take()
+		c.lanes, c.before = c.lanes+lanes, len(callers)
+		c.calls.Go(func() {
+			c.store(c.ctx, inTime(callers), func() { c.leave(lanes) })
 		})
+	}
+}
+
+func (c *committer) endPatience() {
+	if c.patient {
+		c.patient = false
+		c.patience.Stop()
 	}
 }
 
@@ -128,9 +165,9 @@ func worthACall(before int) int {
 }
 
 // inTime leaves out those that have waited so long that their callers would have to wait too long in all.
-func (c *committer) inTime(batch []*pending) []*pending {
+func inTime(callers []*pending) []*pending {
 	latest := time.Now().Add(commitBudget - appendBudget)
-	return slices.DeleteFunc(batch, func(p *pending) bool {
+	return slices.DeleteFunc(callers, func(p *pending) bool {
 		late := p.since.Before(latest)
 		if late {
 			p.fail(unavailable(errUnconfirmed, "wait for the log"))
@@ -139,7 +176,7 @@ func (c *committer) inTime(batch []*pending) []*pending {
 	})
 }
 
-// batch is who goes into one call.
+// batch is callers who wait for a call, in the order in which they came.
 type batch struct {
 	callers       []*pending
 	events, bytes int
@@ -148,72 +185,25 @@ type batch struct {
 func (b *batch) add(p *pending) {
 	b.callers = append(b.callers, p)
 	b.events += len(p.items)
-	b.bytes += p.bytes()
+	b.bytes += p.bytes
 }
 
+// full tells whether there is enough for a call.
 func (b *batch) full() bool { return b.events >= commitEvents || b.bytes >= commitBytes }
 
-// gather makes a batch of who comes, which has taken the lanes that it needs. Where it is not full and its callers are fewer than would be enough, it waits for more, for
-// gatherTime in all.
-func (c *committer) gather(first *pending, enough int) (b batch, lanes int) {
-	b.add(first)
-	lanes = c.enter(&b)
-	late := c.ctx.Done()
-	if enough > 1 && !b.full() {
-		waiting, cancel := context.WithTimeout(c.ctx, gatherTime)
-		defer cancel()
-		late = waiting.Done()
-	}
-	for !b.full() {
-		p, ok := c.next(len(b.callers) < enough, late)
-		if !ok {
-			return b, lanes
+// take takes those who go into one call.
+func (b *batch) take() []*pending {
+	call := batch{callers: b.callers[:0:len(b.callers)]}
+	for _, p := range b.callers {
+		if call.full() {
+			break
 		}
-		b.add(p)
+		call.add(p)
 	}
-	c.leave(lanes - 1)
-	return b, 1
-}
-
-// enter adds who comes to a batch until it can go: while nothing else is under way, or, where it is full, when a lane is free.
-func (c *committer) enter(b *batch) (lanes int) {
-	queue := c.queue
-	for lanes < commitLanes && (lanes == 0 || !b.full()) {
-		if b.full() {
-			queue = nil
-		}
-		select {
-		case c.lanes <- struct{}{}:
-			lanes++
-		case p, ok := <-queue:
-			if !ok {
-				queue = nil
-				continue
-			}
-			b.add(p)
-		}
+	n := len(call.callers)
+	*b = batch{
+		callers: append(make([]*pending, 0, len(b.callers)), b.callers[n:]...),
+		events:  b.events - call.events, bytes: b.bytes - call.bytes,
 	}
-	return lanes
-}
-
-func (c *committer) leave(lanes int) {
-	for range lanes {
-		<-c.lanes
-	}
-}
-
-// next takes who waits, or, with patience, who comes before it is late.
-func (c *committer) next(patient bool, late <-chan struct{}) (p *pending, ok bool) {
-	if patient {
-		select {
-		case p, ok = <-c.queue:
-			return p, ok
-		case <-late:
-		}
-	}
-	select {
-	case p, ok = <-c.queue:
-	default:
-	}
-	return p, ok
+	return call.callers[:n:n]
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -82,26 +83,61 @@ func CallSizes(sizes []int) (calls []int) {
 	return calls
 }
 
-// Gathering is where callers wait for a call of append that is never made.
-type Gathering struct{ c *committer }
+// Gathering is where callers wait for calls that store nothing.
+type Gathering struct {
+	c     *committer
+	calls chan Call
+	come  []*pending
+}
 
-// NewGathering makes one that closes when ctx ends.
-func NewGathering(ctx context.Context) Gathering {
-	return Gathering{makeCommitter(ctx)}
+// Call is under way.
+type Call struct {
+	Callers int
+	End     func()
+}
+
+// NewGathering makes one.
+func NewGathering() *Gathering {
+	calls := make(chan Call, 10)
+	return &Gathering{c: newCommitter(func(_ context.Context, callers []*pending, stored func()) {
+		ended := make(chan struct{})
+		calls <- Call{len(callers), sync.OnceFunc(func() { close(ended) })}
+		<-ended
+		stored()
+	}), calls: calls}
 }
 
 // Come lets callers come, each with that many events.
-func (g Gathering) Come(callers, events int) {
+func (g *Gathering) Come(callers, events int) error {
 	for range callers {
-		g.c.queue <- &pending{items: make([]item, events)}
+		p := &pending{items: make([]item, events), results: make([]router.Appended, events), since: time.Now(), done: make(chan struct{}, 1)}
+		if err := g.c.join(p); err != nil {
+			return err
+		}
+		g.come = append(g.come, p)
 	}
+	return nil
 }
 
-// Call returns, when it can be made, how many callers go into the next call, behind one that had so many, and a function that ends the call.
-func (g Gathering) Call(before int) (callers int, end func()) {
-	b, lanes := g.c.gather(<-g.c.queue, worthACall(before))
-	return len(b.callers), func() { g.c.leave(lanes) }
+// Calls are those that have been started, in their order.
+func (g *Gathering) Calls() <-chan Call { return g.calls }
+
+// Failed is how many callers were told that nothing was stored.
+func (g *Gathering) Failed() (failed int) {
+	for _, p := range g.come {
+		select {
+		case <-p.done:
+			if p.results[0].Err != nil {
+				failed++
+			}
+		default:
+		}
+	}
+	return failed
 }
+
+// Close fails those who wait.
+func (g *Gathering) Close() { g.c.close() }
 
 // Entry is what stands in the log for events that are stored together.
 func Entry(events ...router.Event) string {

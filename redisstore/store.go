@@ -104,7 +104,9 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	s.tails, s.density, s.loaded = make([]tail, len(s.keys)), make([]meanEvents, len(s.keys)), make([]loadedRing, len(s.keys))
 	for p := range s.keys {
-		s.committers = append(s.committers, newCommitter(s, p))
+		s.committers = append(s.committers, newCommitter(func(ctx context.Context, callers []*pending, stored func()) {
+			s.commitAll(ctx, p, callers, stored)
+		}))
 	}
 	return s, nil
 }
