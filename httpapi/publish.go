@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/streamlatch/streamlatch/router"
 )
 
@@ -63,10 +65,17 @@ func (s *Server) countResults(appended []router.Appended) (failed int) {
 			duplicate++
 		}
 	}
-	s.counted.accepted.Add(float64(len(appended) - failed - duplicate))
-	s.counted.duplicate.Add(float64(duplicate))
-	s.counted.failed.Add(float64(failed))
+	count(s.counted.accepted, len(appended)-failed-duplicate)
+	count(s.counted.duplicate, duplicate)
+	count(s.counted.failed, failed)
 	return failed
+}
+
+// count leaves a counter alone to which nothing is added: each is written by all processors.
+func count(c prometheus.Counter, n int) {
+	if n > 0 {
+		c.Add(float64(n))
+	}
 }
 
 // overall makes one error of several: what says that a retry may help goes before what is the server's fault, and that before what is refused for good.

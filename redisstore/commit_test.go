@@ -104,9 +104,6 @@ func TestBehindALargeCallTheNextOneWaitsUntilItIsWorthIt(t *testing.T) {
 				defer g.Close()
 				come := func(callers int) { require.NoError(t, g.Come(callers, 1)) }
 				come(1)
-				(<-g.Calls()).End() // a call of one, behind which the next one starts at once
-				synctest.Wait()
-				come(1)
 				first := <-g.Calls()
 				come(c.before)
 				first.End()
@@ -123,6 +120,30 @@ func TestBehindALargeCallTheNextOneWaitsUntilItIsWorthIt(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestEachCallIsWaitedForAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := redisstore.NewGathering()
+		defer g.Close()
+		come := func(callers int) { require.NoError(t, g.Come(callers, 1)) }
+		come(1)
+		first := <-g.Calls()
+		come(40)
+		first.End()
+		large := <-g.Calls()
+		come(10)
+		large.End()
+		time.AfterFunc(300*time.Microsecond, func() { come(20) })
+		next := <-g.Calls() // has enough
+		began := time.Now()
+		next.End()
+		come(10)
+		last := <-g.Calls()
+		defer last.End()
+		require.Equal(t, 10, last.Callers)
+		require.Equal(t, time.Millisecond, time.Since(began))
+	})
 }
 
 func TestAFullCallGoesBesideAnotherOneAndOthersGoAlone(t *testing.T) {

@@ -45,7 +45,6 @@ func (c *committer) close() {
 	c.closed = true
 	left := c.waiting.callers
 	c.waiting = batch{}
-	c.endPatience()
 	c.mu.Unlock()
 	for _, p := range left {
 		p.fail(unavailable(errClosed, "append"))
@@ -115,10 +114,8 @@ func (c *committer) leave(lanes int) {
 func (c *committer) waitNoLonger() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.patient {
-		c.patient = false
-		c.start(1)
-	}
+	c.patient = false
+	c.start(1)
 }
 
 // start starts the calls that can go: full ones while there is a lane, and another one when there is nothing else under way, which takes all lanes. Where it has fewer
@@ -139,19 +136,15 @@ func (c *committer) start(enough int) {
 			}
 			return
 		}
-		c.endPatience()
+		if c.patient {
+			c.patient = false
+			c.patience.Stop()
+		}
 		callers := c.waiting.take()
 		c.lanes, c.before = c.lanes+lanes, len(callers)
 		c.calls.Go(func() {
 			c.store(c.ctx, inTime(callers), func() { c.leave(lanes) })
 		})
-	}
-}
-
-func (c *committer) endPatience() {
-	if c.patient {
-		c.patient = false
-		c.patience.Stop()
 	}
 }
 
