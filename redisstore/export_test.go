@@ -87,6 +87,7 @@ func CallSizes(sizes []int) (calls []int) {
 type Gathering struct {
 	c     *committer
 	calls chan Call
+	mu    sync.Mutex
 	come  []*pending
 }
 
@@ -114,7 +115,9 @@ func (g *Gathering) Come(callers, events int) error {
 		if err := g.c.join(p); err != nil {
 			return err
 		}
+		g.mu.Lock()
 		g.come = append(g.come, p)
+		g.mu.Unlock()
 	}
 	return nil
 }
@@ -124,6 +127,8 @@ func (g *Gathering) Calls() <-chan Call { return g.calls }
 
 // Failed is how many callers were told that nothing was stored.
 func (g *Gathering) Failed() (failed int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, p := range g.come {
 		select {
 		case <-p.done:
