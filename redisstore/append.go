@@ -20,7 +20,8 @@ const (
 	gatherAbove = 16
 	gatherTime  = time.Millisecond // at most
 
-	// A call takes all lanes, so that the next one gathers meanwhile, or one where it is full and nothing is gained by waiting: then Redis has the next one at hand.
+	// Calls under way share the lanes. A full one takes one, so that Redis has the next one at hand when it is done with it; another one takes all, so that the next
+	// one gathers meanwhile.
 	commitLanes = 2
 
 	commitBudget = 5 * time.Second
