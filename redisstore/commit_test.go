@@ -122,6 +122,38 @@ func TestBehindALargeCallTheNextOneWaitsUntilItIsWorthIt(t *testing.T) {
 	}
 }
 
+// Full calls go side by side, so the same events can be in two at a time.
+func TestTheSameEventsInFullCallsAtATimeAreStoredOnce(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		const senders = 6
+		events := make([]router.Event, 1000)
+		for i := range events {
+			events[i] = event(t, fmt.Sprint(i), "x.y")
+		}
+		var results [senders][]router.Appended
+		var all sync.WaitGroup
+		for n := range results {
+			all.Go(func() { results[n] = s.Append(t.Context(), events) })
+		}
+		all.Wait()
+		for i := range events {
+			fresh := 0
+			for n := range results {
+				require.NoError(t, results[n][i].Err)
+				require.Equal(t, results[0][i].Position, results[n][i].Position)
+				if !results[n][i].Duplicate {
+					fresh++
+				}
+			}
+			require.Equal(t, 1, fresh)
+		}
+		records, err := s.ReadLog(t.Context(), router.Position{}, 2*len(events), 0)
+		require.NoError(t, err)
+		require.Len(t, records, len(events))
+	})
+}
+
 func TestEachCallIsWaitedForAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := redisstore.NewGathering()
