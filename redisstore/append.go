@@ -73,7 +73,7 @@ func failAll(n int, err error) []router.Appended {
 
 // item is one event on its way into the log.
 type item struct {
-	event                 *router.Event // the caller's
+	event                 router.Event // not the caller's variable: who gives up may use that for something else
 	identity, fingerprint string
 	size                  int // of the event, encoded
 }
@@ -90,7 +90,7 @@ func newItems(events []router.Event) []item {
 	items, rest := make([]item, len(events)), text.String()
 	for i := range items {
 		it := &items[i]
-		it.event, it.size = &events[i], events[i].EncodedLen()
+		it.event, it.size = events[i], events[i].EncodedLen()
 		it.identity, rest = rest[:identityBytes], rest[identityBytes:]
 		it.fingerprint, rest = rest[:fingerprintBytes], rest[fingerprintBytes:]
 	}

@@ -80,7 +80,7 @@ func (c *appendCall) settleStored(words []string, results []router.Appended) (re
 	records = make([]router.Record, len(c.places))
 	for i, place := range c.places {
 		results[place] = router.Appended{Position: position}
-		records[i] = router.Record{Position: position, Event: *c.items[place].event}
+		records[i] = router.Record{Position: position, Event: c.items[place].event}
 		position.Seq++
 	}
 	c.places = nil

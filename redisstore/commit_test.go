@@ -299,6 +299,38 @@ func TestACallerThatGivesUpDoesNotWait(t *testing.T) {
 	}
 }
 
+// Who gives up may use their slice for something else, though what they handed over is still on its way.
+func TestWhatACallerDoesAfterGivingUpChangesNothing(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addr string) {
+		s := open(t, addr)
+		insist(t, s, "first")
+		a := watchAppends(s)
+		var others sync.WaitGroup
+		others.Go(func() { s.Append(context.Background(), []router.Event{event(t, "under way", "x.y")}) })
+		eventually(t, func() bool { return len(a.made()) == 1 }, "a call is under way")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		events := []router.Event{event(t, "mine", "x.y")}
+		require.Error(t, s.Append(ctx, events)[0].Err)
+		mine := events[0]
+		events[0] = event(t, "a longer id for something else", "x.y")
+		close(a.gate)
+		others.Wait()
+		stored := s.Append(t.Context(), []router.Event{mine})[0]
+		require.NoError(t, stored.Err)
+		require.True(t, stored.Duplicate)
+		for _, p := range []router.Position{{}, {MS: 1}} { // out of memory where that goes so far back, and as it is stored
+			records, err := s.ReadLog(t.Context(), p, 10, 0)
+			require.NoError(t, err)
+			require.Len(t, records, 3)
+			for _, r := range records {
+				require.NoError(t, r.Err)
+			}
+			require.Equal(t, "mine", records[2].Event.ID())
+		}
+	})
+}
+
 func TestAStoreThatIsClosedTakesNothing(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addr string) {
 		s, err := redisstore.Open(t.Context(), redisstore.Config{URL: "redis://" + addr, Namespace: redistest.Namespace(t)})

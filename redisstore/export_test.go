@@ -148,7 +148,7 @@ func (g *Gathering) Close() { g.c.close() }
 func Entry(events ...router.Event) string {
 	items := make([]*item, len(events))
 	for i, e := range events {
-		items[i] = &item{event: &e, size: e.EncodedLen()}
+		items[i] = &item{event: e, size: e.EncodedLen()}
 	}
 	return newGroup(items).bytes
 }
