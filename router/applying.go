@@ -119,9 +119,9 @@ func (a *applying) first() <-chan struct{} {
 func (a *applying) land(ctx context.Context) error {
 	f := a.flights[0]
 	<-f.done
-	if f.err != nil && a.isBehind(f) {
+	if f.err != nil && a.nextApplied() {
 		a.partition.router.failed(ctx, "apply a batch", f.err)
-		f.err, f.applied = nil, Applied{Status: Done, Cursor: f.batch.To, Ready: queuesOf(f.batch)}
+		f.err, f.applied = nil, appliedUnheard(f.batch)
 	}
 	if f.err == nil && f.applied.Status == Done {
 		a.flights = a.flights[1:]
@@ -143,12 +143,13 @@ func (a *applying) land(ctx context.Context) error {
 	return nil
 }
 
-// isBehind tells whether the second flight was applied, which it can be only behind the first. What it leased is not lost then, although the first one's answer is.
-func (a *applying) isBehind(first *flight) bool {
+// nextApplied tells whether the second flight was applied, which it can be only behind the first: then that was applied, too, though its answer is lost, and what the second
+// one leased is not.
+func (a *applying) nextApplied() bool {
 	if len(a.flights) < 2 {
 		return false
 	}
-	second := a.flights[1]
+	first, second := a.flights[0], a.flights[1]
 	<-second.done
 	return second.batch.From == first.batch.To && second.err == nil && second.applied.Status == Done
 }

@@ -1,9 +1,6 @@
 package router
 
-import (
-	"context"
-	"sync/atomic"
-)
+import "context"
 
 // division is a batch that was made ahead of a run of records, as it is right where all before it is applied as it was made.
 type division struct {
@@ -43,24 +40,3 @@ func (d *divider) send(ctx context.Context, run matched) bool {
 	}
 	return true
 }
-
-// limit is how much of something a call of apply may have: less after one that had too much, and twice as much after each that had not, up to the most.
-type limit struct {
-	most  int
-	lower atomic.Int64 // 0: the most
-}
-
-func (l *limit) now() int {
-	if lower := int(l.lower.Load()); lower > 0 {
-		return min(lower, l.most)
-	}
-	return l.most
-}
-
-func (l *limit) raise() {
-	if lower := l.lower.Load(); lower > 0 {
-		l.lower.Store(min(2*lower, int64(l.most)))
-	}
-}
-
-func (l *limit) set(lower int) { l.lower.Store(int64(max(lower, 1))) }

@@ -296,12 +296,17 @@ func (p *partition) resolve(ctx context.Context, batch Batch) (applied Applied, 
 		case lease.Cursor == batch.From:
 			return Applied{}, true, nil
 		case lease.Cursor == batch.To:
-			return Applied{Status: Done, Cursor: batch.To, Ready: queuesOf(batch)}, false, nil
+			return appliedUnheard(batch), false, nil
 		default:
 			return Applied{Status: Fenced, Cursor: lease.Cursor}, false, nil
 		}
 	}
 	return Applied{}, false, ctx.Err()
+}
+
+// appliedUnheard is what is known of a batch that was applied, though its answer is lost: what it leased comes back when the leases end.
+func appliedUnheard(b Batch) Applied {
+	return Applied{Status: Done, Cursor: b.To, Ready: queuesOf(b)}
 }
 
 // without leaves out of a batch what turned out to be unusable.

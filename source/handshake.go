@@ -77,16 +77,24 @@ func handshakesOf(p provider, own string, f *faults) []handshake {
 		f.addf(handshakeField, "must be one of %s", strings.Join(Handshakes(), ", "))
 		return nil
 	}
-	return []handshake{all[i].ready()}
+	h, err := all[i].ready()
+	if err != nil {
+		f.addf(handshakeField, "%v", err)
+		return nil
+	}
+	return []handshake{h}
 }
 
-// ready makes what is read from messages ready. The table has no ill-formed path.
-func (h handshake) ready() handshake {
-	if h.body != "" {
-		h.kind, _ = h.plan.add(h.where[0])
-		h.challenge, _ = h.plan.add(h.body)
+// ready makes what is read from messages ready.
+func (h handshake) ready() (_ handshake, err error) {
+	if h.body == "" {
+		return h, nil
 	}
-	return h
+	if h.kind, err = h.plan.add(h.where[0]); err != nil {
+		return h, err
+	}
+	h.challenge, err = h.plan.add(h.body)
+	return h, err
 }
 
 // Answer is what a handshake is answered with. It is never anything that a browser would run.

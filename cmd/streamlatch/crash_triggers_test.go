@@ -38,8 +38,7 @@ func (tr *trial) defineTriggers(c *client.Client) {
 func isFiring(e router.Event) bool { return strings.HasPrefix(e.Source(), "/streamlatch/triggers/") }
 
 // checkTriggers holds the firings in the log against those of the model: each that must be there is there, once, with the same events and byte for byte, and no
-// other. Deadlines fall due while it looks, so it looks until both agree, and each trigger has
-// fired.
+// other. Deadlines fall due while it looks, so it looks until both agree and each trigger has fired.
 func (tr *trial) checkTriggers() {
 	tr.Helper()
 	counts := map[string]int{}
