@@ -10,6 +10,54 @@ import (
 	"github.com/streamlatch/streamlatch/router"
 )
 
+const (
+	// In a stream of requests larger calls cost less an event. Callers that come singly are not held up.
+	gatherAbove = 16
+	gatherTime  = time.Millisecond // at most
+
+	// Calls under way share the lanes. A full one takes one, so that Redis has the next one at hand when it is done with it; another one takes all, so that the next
+	// one gathers meanwhile.
+	commitLanes = 2
+
+	appendBudget = 2 * commitBudget // for a caller, who may have to wait for the commits of others
+)
+
+// pending is what one caller waits for.
+type pending struct {
+	items   []item
+	bytes   int // of all
+	results []router.Appended
+	since   time.Time
+	done    chan struct{} // gets one token when the results are there
+}
+
+// pendings are kept for the next callers.
+var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
+
+// newPending is given back with release by a caller that has its results.
+func newPending(events []router.Event, since time.Time) *pending {
+	p, _ := pendings.Get().(*pending)
+	p.items, p.results, p.since = newItems(events), make([]router.Appended, len(events)), since
+	p.bytes = 0
+	for i := range p.items {
+		p.bytes += p.items[i].size
+	}
+	return p
+}
+
+func (p *pending) release() {
+	p.items, p.results = nil, nil
+	pendings.Put(p)
+}
+
+// fail gives all of a caller's events one error.
+func (p *pending) fail(err error) {
+	for i := range p.results {
+		p.results[i].Err = err
+	}
+	p.done <- struct{}{}
+}
+
 // committer gathers the events of concurrent callers into few script calls (group commit). Whatever is handed to it gets its results within
 // appendBudget, about.
 //
@@ -56,17 +104,17 @@ func (c *committer) close() {
 func (c *committer) commit(ctx context.Context, events []router.Event) []router.Appended {
 	since := time.Now()
 	if len(events) <= commitEvents {
-		return c.commitSome(ctx, events, since)
+		return c.commitPart(ctx, events, since)
 	}
 	results := make([]router.Appended, 0, len(events))
-	for some := range slices.Chunk(events, commitEvents) {
-		results = append(results, c.commitSome(ctx, some, since)...)
+	for part := range slices.Chunk(events, commitEvents) {
+		results = append(results, c.commitPart(ctx, part, since)...)
 	}
 	return results
 }
 
-// commitSome commits what goes into one call, for a caller who has waited since that time.
-func (c *committer) commitSome(ctx context.Context, events []router.Event, since time.Time) []router.Appended {
+// commitPart commits what goes into one call, for a caller who has waited since that time.
+func (c *committer) commitPart(ctx context.Context, events []router.Event, since time.Time) []router.Appended {
 	p := newPending(events, since)
 	if err := c.join(p); err != nil {
 		return failAll(len(events), err)
